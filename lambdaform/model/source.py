@@ -1,0 +1,70 @@
+"""Where in the user's files something was written."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+import attrs
+
+_PACKAGE = str(Path(__file__).parent.parent) + "/"
+
+
+@attrs.frozen
+class Source:
+    """A line of a file."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.shown_file()}:{self.line}"
+
+    def shown_file(self) -> str:
+        """The file as people write it: relative to the working directory when it lies below it."""
+        try:
+            return str(Path(self.file).relative_to(Path.cwd()))
+        except ValueError:
+            return self.file
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative paths written on this line start from."""
+        return Path(self.file).parent
+
+
+def caller() -> Source:
+    """The line of user code that is calling into lambdaform right now."""
+    frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith((_PACKAGE, "<attrs generated")):
+            return Source(file, frame.f_lineno)
+        frame = frame.f_back
+    return Source("<unknown>", 0)
+
+
+@lru_cache(maxsize=64)
+def _parsed(file: str) -> ast.Module | None:
+    try:
+        return ast.parse(Path(file).read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def line_of_argument(source: Source, argument: str) -> Source:
+    """The line of one keyword argument of the call written at `source`; `source` itself when it cannot be told.
+
+    Read only when a problem is reported, so that a declaration costs one frame look-up.
+    """
+    module = _parsed(source.file)
+    if module is None:
+        return source
+    for node in ast.walk(module):
+        if isinstance(node, ast.Call) and node.lineno <= source.line <= (node.end_lineno or node.lineno):
+            for keyword in node.keywords:
+                if keyword.arg == argument and node.lineno == source.line:
+                    return Source(source.file, keyword.value.lineno)
+    return source
