@@ -1,0 +1,306 @@
+"""The clocks all waiting of the local AWS goes through, and the ids it hands out.
+
+`SystemClock` is the real time on the running event loop; `VirtualClock` only moves when told to. Nothing else in
+`lambdaform.local` sleeps, sets timers, or reads the time for a rule. No rule of a service lives here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import heapq
+import itertools
+import random
+import sys
+import time
+import traceback
+import uuid
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from typing import Any, Protocol
+
+import attrs
+
+EPOCH = 1_795_000_000.0
+"""Where a virtual clock starts when nothing else is said: 2026-11-18T11:06:40Z."""
+
+
+class Ids(Protocol):
+    """Where request ids, message ids and receipt handles come from."""
+
+    def uuid(self) -> str:
+        """A version 4 UUID in lower case."""
+        ...
+
+    def hex(self, digits: int) -> str:
+        """That many hexadecimal digits."""
+        ...
+
+    def below(self, limit: int) -> int:
+        """A number from 0 to `limit` - 1."""
+        ...
+
+
+class SeededIds:
+    """Ids that repeat: the same seed gives the same ids in the same order."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._random = random.Random(seed)
+
+    def uuid(self) -> str:
+        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+
+    def hex(self, digits: int) -> str:
+        return f"{self._random.getrandbits(4 * digits):0{digits}x}"
+
+    def below(self, limit: int) -> int:
+        return self._random.randrange(limit)
+
+
+class RandomIds(SeededIds):
+    """Ids nobody can foresee, seeded by the operating system."""
+
+    def __init__(self) -> None:
+        super().__init__(seed=random.SystemRandom().getrandbits(128))
+
+
+def report_bug(error: BaseException) -> None:
+    """Say on stderr that background work failed in a way that no rule foresees."""
+    sys.stderr.write("lambdaform: bug in background work of the local AWS\n")
+    traceback.print_exception(error, file=sys.stderr)
+
+
+class SystemClock:
+    """The real time. One per process; used from within one event loop."""
+
+    def __init__(self, on_bug: Callable[[BaseException], None] = report_bug) -> None:
+        self._on_bug = on_bug
+        self._works: set[asyncio.Task[None]] = set()
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def call_at(self, when: float, action: Callable[[], None]) -> asyncio.TimerHandle:
+        """Run `action` at `when`, or as soon as possible when that is over."""
+        loop = asyncio.get_running_loop()
+        return loop.call_at(loop.time() + max(0.0, when - time.time()), self._guarded, action)
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` in the background; an exception that leaves it is reported as a bug."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._works.add(task)  # the loop itself keeps only weak references to its tasks
+        task.add_done_callback(self._ended)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait that many seconds; not at all when there are none."""
+        await asyncio.sleep(max(0.0, seconds))
+
+    @contextlib.asynccontextmanager
+    async def parked(self) -> AsyncGenerator[None]:
+        """Around waiting for other work or a timer; only a virtual clock needs to know."""
+        yield
+
+    async def close(self) -> None:
+        """Cancel what still runs and wait for it."""
+        works = list(self._works)
+        for work in works:
+            work.cancel()
+        await asyncio.gather(*works, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._works.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_bug(error)
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001  a timer's bug must not end the loop's own handler
+            self._on_bug(error)
+
+
+@attrs.define(order=True)
+class _Due:
+    """A timer of the virtual clock: ordered by time, then by arrival."""
+
+    when: float
+    arrival: int
+    action: Callable[[], None] | None = attrs.field(order=False)
+
+    def cancel(self) -> None:
+        self.action = None
+
+
+@attrs.define(eq=False)
+class _Work:
+    """One piece of background work and how many of its waits are for the clock."""
+
+    waiting: int = 0
+
+
+_work: contextvars.ContextVar[_Work | None] = contextvars.ContextVar("lambdaform_work", default=None)
+
+
+class VirtualClock:
+    """A clock that moves only when told to, and never past anything that is still being worked on.
+
+    Work started with `run` holds the time until it is done, sleeping, or parked. Timers run by due time, then by
+    arrival, so the same program gives the same order. One per local AWS; used from within one event loop.
+    """
+
+    def __init__(self, start: float = EPOCH, on_bug: Callable[[BaseException], None] = report_bug) -> None:
+        self._now = start
+        self._on_bug = on_bug
+        self._arrivals = itertools.count()
+        self._timers: list[_Due] = []
+        self._works: dict[asyncio.Task[None], _Work] = {}
+        self._changed: asyncio.Event | None = None
+
+    def now(self) -> float:
+        """Seconds since the epoch, virtually."""
+        return self._now
+
+    def call_at(self, when: float, action: Callable[[], None]) -> _Due:
+        """Run `action` when the clock gets to `when`; what is due already runs at the next settling or advancing."""
+        due = _Due(when, next(self._arrivals), action)
+        heapq.heappush(self._timers, due)
+        return due
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` in the background; time stands still until it is done, sleeping, or parked."""
+        state = _Work()
+        context = contextvars.copy_context()
+        context.run(_work.set, state)
+        task = asyncio.get_running_loop().create_task(work, context=context)
+        self._works[task] = state
+        task.add_done_callback(self._ended)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until the clock has been moved by that many seconds; not at all when there are none."""
+        if seconds <= 0:
+            return
+        state = _work.get()
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def wake() -> None:
+            # From the moment it is due the work counts as busy, not only when the event loop gets to it.
+            self._resume(state)
+            if not woken.done():
+                woken.set_result(None)
+
+        timer = self.call_at(self._now + seconds, wake)
+        self._wait(state)
+        try:
+            await woken
+        except asyncio.CancelledError:
+            if timer.action is not None and not woken.done():
+                self._resume(state)
+            timer.cancel()
+            raise
+
+    @contextlib.asynccontextmanager
+    async def parked(self) -> AsyncGenerator[None]:
+        """Around waiting for something that only other work or the passing of time can bring."""
+        state = _work.get()
+        self._wait(state)
+        try:
+            yield
+        finally:
+            self._resume(state)
+
+    async def settle(self) -> None:
+        """Run everything that is due now, and wait for all work that does not itself wait for the clock."""
+        while True:
+            await self._quiet()
+            if not self._run_due():
+                return
+
+    async def advance(self, seconds: float) -> None:
+        """Move the clock by that many seconds, stopping at every timer on the way to let its work finish."""
+        target = self._now + seconds
+        while True:
+            await self.settle()
+            following = self._next_due()
+            if following is None or following > target:
+                break
+            self._now = max(self._now, following)
+        self._now = target
+        await self.settle()
+
+    async def run_until_idle(self, limit: float) -> float:
+        """Move the clock from timer to timer until there is none left, or `limit` seconds have passed.
+
+        Returns the seconds that passed.
+        """
+        start = self._now
+        while True:
+            await self.settle()
+            following = self._next_due()
+            if following is None:
+                return self._now - start
+            if following > start + limit:
+                self._now = start + limit
+                return limit
+            self._now = max(self._now, following)
+
+    async def close(self) -> None:
+        """Cancel what still runs, forget all timers."""
+        self._timers.clear()
+        works = list(self._works)
+        for work in works:
+            work.cancel()
+        await asyncio.gather(*works, return_exceptions=True)
+
+    def _next_due(self) -> float | None:
+        while self._timers and self._timers[0].action is None:
+            heapq.heappop(self._timers)
+        return self._timers[0].when if self._timers else None
+
+    def _run_due(self) -> bool:
+        """Run the first timer that is due; False when there is none."""
+        due = self._next_due()
+        if due is None or due > self._now:
+            return False
+        action = heapq.heappop(self._timers).action
+        try:
+            if action is not None:
+                action()
+        except Exception as error:  # noqa: BLE001  one timer's bug must not keep the others from running
+            self._on_bug(error)
+        return True
+
+    async def _quiet(self) -> None:
+        """Wait until no work is busy, looked at again after the event loop has run what was ready."""
+        rounds = 0
+        while rounds < _ROUNDS:
+            if any(work.waiting == 0 for work in self._works.values()):
+                rounds = 0
+                self._changed = asyncio.Event()
+                await self._changed.wait()
+            else:
+                rounds += 1
+                await asyncio.sleep(0)
+
+    def _wait(self, work: _Work | None) -> None:
+        if work is not None:
+            work.waiting += 1
+            self._notify()
+
+    def _resume(self, work: _Work | None) -> None:
+        if work is not None:
+            work.waiting -= 1
+
+    def _notify(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._works.pop(task, None)
+        self._notify()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_bug(error)
+
+
+_ROUNDS = 4
+"""How often quiet is looked at: a future that is set wakes its waiter one round of the event loop later."""
