@@ -1,0 +1,350 @@
+"""A small HTTP/1.1 server: bytes in, `Request` values out, `Response` values back.
+
+Every address of the local AWS is one of these: the door, and the Runtime API of each execution environment. It is a
+bare asyncio protocol because it is the hot path of every invocation. It knows nothing of AWS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import traceback
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
+
+import attrs
+import httptools
+
+LARGEST_BODY = 512 * 1024 * 1024
+"""Bytes of one request's body that are taken into memory; more is answered 413."""
+
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
+_WITHOUT_BODY = frozenset({204, 304})
+_READ_AHEAD = 16
+_SERVER = "lambdaform"
+
+
+@attrs.frozen(eq=False)
+class Request:
+    """One HTTP request, read whole."""
+
+    method: str
+    target: str
+    """Path and query exactly as sent: nothing is percent-decoded here, because a router has to see encoded slashes."""
+    headers: Mapping[str, str]
+    """By lower-case name; repeated ones are joined by a comma (cookies by a semicolon)."""
+    body: bytes = b""
+    peer: str = "127.0.0.1"
+
+    @property
+    def path(self) -> str:
+        """The path as sent, still percent-encoded."""
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        """The query string as sent, without its question mark."""
+        return self.target.partition("?")[2]
+
+
+@attrs.frozen(eq=False)
+class Response:
+    """One HTTP answer; a body that is an iterator goes out in chunks as it comes."""
+
+    status: int = 200
+    body: bytes | AsyncIterator[bytes] = b""
+    headers: Sequence[tuple[str, str]] = ()
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+Dispatch = Callable[["Connection", Request], None]
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection: requests are handed out one at a time, in order, however many were sent ahead.
+
+    `dispatch` gets each request and must see to it that `answer` (or `begin`, `chunk`, `finish`) follows, now or later.
+    """
+
+    def __init__(self, dispatch: Dispatch, *, lost: Callable[[Connection], None] | None = None) -> None:
+        self._dispatch = dispatch
+        self._lost = lost
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._waiting: deque[tuple[Request, bool]] = deque()
+        self._current: Request | None = None
+        self._keep_alive = True
+        self._chunked = False
+        self._paused_reading = False
+        self._writable: asyncio.Event | None = None
+        self._peer = "127.0.0.1"
+        self._target = bytearray()
+        self._headers: dict[str, str] = {}
+        self._body: list[bytes] = []
+        self._body_size = 0
+
+    # What asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        if isinstance(peer, tuple) and peer:
+            self._peer = str(peer[0])  # pyright: ignore[reportUnknownArgumentType] - asyncio types it as Any
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._keep_alive = False  # no other protocol is spoken here: answer the request, then hang up
+        except httptools.HttpParserError as error:
+            self._refuse(400, f"malformed request: {error}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._waiting.clear()
+        if self._writable is not None:
+            self._writable.set()
+        if self._lost is not None:
+            self._lost(self)
+
+    def pause_writing(self) -> None:
+        self._writable = asyncio.Event()
+
+    def resume_writing(self) -> None:
+        if self._writable is not None:
+            self._writable.set()
+            self._writable = None
+
+    # What the parser calls
+
+    def on_message_begin(self) -> None:
+        self._target = bytearray()
+        self._headers = {}
+        self._body = []
+        self._body_size = 0
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        key = name.decode("latin-1").lower()
+        text = value.decode("latin-1")
+        before = self._headers.get(key)
+        if before is None:
+            self._headers[key] = text
+        else:
+            self._headers[key] = before + ("; " if key == "cookie" else ", ") + text
+
+    def on_headers_complete(self) -> None:
+        expects = self._headers.pop("expect", "")
+        if expects.lower() == "100-continue" and self._transport is not None:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        self._body_size += len(body)
+        if self._body_size <= LARGEST_BODY:
+            self._body.append(body)
+        else:
+            self._body.clear()
+
+    def on_message_complete(self) -> None:
+        if self._body_size > LARGEST_BODY:
+            self._refuse(413, f"body larger than {LARGEST_BODY} bytes")
+            return
+        request = Request(
+            method=self._parser.get_method().decode("latin-1"),
+            target=self._target.decode("latin-1"),
+            headers=self._headers,
+            body=b"".join(self._body) if len(self._body) != 1 else self._body[0],
+            peer=self._peer,
+        )
+        keep_alive = self._parser.should_keep_alive()
+        if self._current is None and not self._waiting:
+            self._hand_out(request, keep_alive)
+        else:
+            self._waiting.append((request, keep_alive))
+            if len(self._waiting) > _READ_AHEAD and self._transport is not None and not self._paused_reading:
+                self._paused_reading = True
+                self._transport.pause_reading()
+
+    # What a dispatcher calls
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the client is still there."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    def answer(self, response: Response) -> None:
+        """Send a whole answer; the next request of this connection is handed out after it."""
+        body = response.body
+        if not isinstance(body, bytes):
+            raise TypeError("a streamed answer goes through `begin`, `chunk` and `finish`")
+        head = self._head(response.status, response.headers, length=len(body))
+        if self._transport is not None:
+            is_bare = response.status in _WITHOUT_BODY or (self._current is not None and self._current.method == "HEAD")
+            self._transport.write(head if is_bare else head + body)
+        self._done()
+
+    def begin(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
+        """Start an answer whose length is not known yet."""
+        self._chunked = True
+        if self._transport is not None:
+            self._transport.write(self._head(status, headers, length=None))
+
+    async def chunk(self, data: bytes) -> None:
+        """Send a piece of the body; waits while the client is slow."""
+        if self._transport is not None and data:
+            self._transport.write(b"%x\r\n" % len(data) + data + b"\r\n")
+        if self._writable is not None:
+            await self._writable.wait()
+
+    def finish(self) -> None:
+        """End a chunked answer."""
+        if self._transport is not None:
+            self._transport.write(b"0\r\n\r\n")
+        self._done()
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._transport is not None:
+            self._transport.close()
+
+    # Private
+
+    def _hand_out(self, request: Request, keep_alive: bool) -> None:
+        self._current = request
+        self._keep_alive = keep_alive
+        self._chunked = False
+        self._dispatch(self, request)
+
+    def _head(self, status: int, headers: Sequence[tuple[str, str]], *, length: int | None) -> bytes:
+        lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}", f"Server: {_SERVER}"]
+        has_length = False
+        for name, value in headers:
+            lowered = name.lower()
+            if lowered == "content-length":
+                # Only an answer to HEAD may name a length other than its body's.
+                if self._current is None or self._current.method != "HEAD":
+                    continue
+                has_length = True
+            elif lowered in ("transfer-encoding", "connection"):
+                continue
+            lines.append(f"{name}: {value}")
+        if length is None:
+            lines.append("Transfer-Encoding: chunked")
+        elif not has_length and status not in _WITHOUT_BODY:
+            lines.append(f"Content-Length: {length}")
+        if not self._keep_alive:
+            lines.append("Connection: close")
+        text = "\r\n".join(lines)
+        if "\n" in text.replace("\r\n", "") or "\r" in text.replace("\r\n", ""):
+            text = "\r\n".join(line.replace("\r", " ").replace("\n", " ") for line in lines)
+        return text.encode("utf-8", "surrogateescape") + b"\r\n\r\n"
+
+    def _done(self) -> None:
+        self._current = None
+        if self._transport is None:
+            return
+        if not self._keep_alive:
+            self._transport.close()
+            return
+        if self._waiting:
+            request, keep_alive = self._waiting.popleft()
+            if self._paused_reading and not self._waiting:
+                self._paused_reading = False
+                self._transport.resume_reading()
+            # A fresh turn of the loop, so that a thousand requests sent ahead are not a thousand frames deep.
+            self._current = request
+            asyncio.get_running_loop().call_soon(self._hand_out, request, keep_alive)
+
+    def _refuse(self, status: int, text: str) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._keep_alive = False
+            if self._current is None:
+                self._transport.write(self._head(status, [("Content-Type", "text/plain")], length=len(text)))
+                self._transport.write(text.encode("utf-8", "replace"))
+            self._transport.close()
+        self._waiting.clear()
+
+
+def answering(handler: Handler) -> Dispatch:
+    """A dispatcher that runs each request through a coroutine; what the coroutine raises is answered 500.
+
+    A client that hangs up does not stop the work: an invocation runs on without its caller, as in AWS.
+    """
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def run(connection: Connection, request: Request) -> None:
+        try:
+            response = await handler(request)
+        except Exception as error:  # noqa: BLE001 - nothing a request does may end the process
+            print_failure(error, request)
+            response = Response(500, b'{"message": "internal failure of the local AWS; see its standard error"}')
+        if isinstance(response.body, bytes):
+            connection.answer(response)
+            return
+        connection.begin(response.status, response.headers)
+        try:
+            async for piece in response.body:
+                await connection.chunk(piece)
+        except Exception as error:  # noqa: BLE001 - the head is out: all that is left is to cut the stream short
+            print_failure(error, request)
+            connection.close()
+        else:
+            connection.finish()
+
+    def dispatch(connection: Connection, request: Request) -> None:
+        task = asyncio.get_running_loop().create_task(run(connection, request))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    return dispatch
+
+
+def print_failure(error: BaseException, request: Request) -> None:
+    """Say on standard error that a request hit a bug of ours."""
+    sys.stderr.write(f"bug in lambdaform: {request.method} {request.target} failed\n")
+    traceback.print_exception(error, file=sys.stderr)
+
+
+class Server:
+    """A listening address. `port` is the real one where 0 was asked for."""
+
+    def __init__(self, host: str, port: int, server: asyncio.Server, connections: set[Connection]) -> None:
+        self.host = host
+        self.port = port
+        self._server = server
+        self._connections = connections
+
+    @classmethod
+    async def start(cls, dispatch: Dispatch, *, host: str = "127.0.0.1", port: int = 0) -> Server:
+        """Listen on `host`:`port`. Raises `OSError` when the port is taken."""
+        connections: set[Connection] = set()
+
+        def make() -> Connection:
+            connection = Connection(dispatch, lost=connections.discard)
+            connections.add(connection)
+            return connection
+
+        listener = socket.create_server((host, port), backlog=512, family=_family(host))
+        listener.setblocking(False)
+        server = await asyncio.get_running_loop().create_server(make, sock=listener)
+        return cls(host, int(listener.getsockname()[1]), server, connections)
+
+    @property
+    def address(self) -> str:
+        """`host:port`."""
+        return f"{self.host}:{self.port}"
+
+    def close(self) -> None:
+        """Stop listening and hang up on everybody. Closing twice is harmless."""
+        self._server.close()
+        for connection in list(self._connections):
+            connection.close()
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
