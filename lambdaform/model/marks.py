@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Annotated, Any, cast, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import attrs
 
@@ -143,7 +143,7 @@ def fields_of(cls: type) -> Mapping[str, Field]:
         marks = _marks_of(attribute.type)
         default: Any = attribute.default
         if isinstance(default, attrs.Factory):  # pyright: ignore[reportArgumentType]
-            default = cast(Any, default).factory()
+            default = default.factory()
         found[attribute.name] = Field(
             name=attribute.name,
             default=default,

@@ -7,11 +7,9 @@ of the graph are found by walking fields; nobody writes them down.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 import attrs
-
-from lambdaform.model.source import Source, caller
 
 if TYPE_CHECKING:
     from lambdaform.model.resource import Resource
@@ -69,28 +67,23 @@ class Text(Output[str]):
 
 
 @attrs.frozen
-class Secret(Output[str]):
-    """The value of a secret in AWS Secrets Manager, looked up when it is deployed and never stored by lambdaform.
-
-    `key` picks one member of a secret that is a JSON object.
-    """
+class Pseudo(Output[str]):
+    """`account`, `region` or `partition` of the deploy."""
 
     name: str
-    key: str | None = None
-    where: Source = attrs.field(init=False, factory=caller, eq=False, repr=False)
 
 
-@attrs.frozen
-class Parameter(Output[str]):
-    """The value of a parameter in AWS Systems Manager Parameter Store, looked up when it is deployed, never stored."""
-
-    path: str
-    where: Source = attrs.field(init=False, factory=caller, eq=False, repr=False)
+ACCOUNT_ID: Output[str] = Pseudo("account")
+"""The account deployed to."""
+REGION: Output[str] = Pseudo("region")
+"""The region deployed to."""
+PARTITION: Output[str] = Pseudo("partition")
+"""`aws`, `aws-cn` or `aws-us-gov`."""
 
 
 @attrs.frozen
 class Unreadable:
-    """Stands for a value that could not be read, so that all mistakes can be shown together; never leaves the checks."""
+    """Stands for a value that could not be read, so that all mistakes are shown together; never leaves the checks."""
 
     given: Any
     expected: str
@@ -111,7 +104,7 @@ def text(template: str, *parts: Input[str]) -> Output[str]:
 def lift(convert: Callable[[Any], Any], value: Any) -> Any:
     """Apply a converter to a plain value, or to each value of a `by_stage`; other outputs pass unchanged."""
     if isinstance(value, ByStage):
-        staged: ByStage[Any] = value
+        staged = cast(ByStage[Any], value)
         return ByStage(
             lift(convert, staged.default), {name: lift(convert, each) for name, each in staged.stages.items()}
         )

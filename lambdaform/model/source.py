@@ -41,9 +41,15 @@ def caller() -> Source:
     while frame is not None:
         file = frame.f_code.co_filename
         if not file.startswith((_PACKAGE, "<attrs generated")):
-            return Source(file, frame.f_lineno)
+            return Source(_absolute(file), frame.f_lineno)
         frame = frame.f_back
     return Source("<unknown>", 0)
+
+
+@lru_cache(maxsize=256)
+def _absolute(file: str) -> str:
+    # The main script's code carries the path as it was typed.
+    return str(Path(file).absolute()) if not file.startswith("<") else file
 
 
 @lru_cache(maxsize=64)
