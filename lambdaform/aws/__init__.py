@@ -1,0 +1,1 @@
+"""Sessions, clients, fault codes, waiting, throttling: the only home of boto3 for deploying."""
