@@ -1,0 +1,264 @@
+"""The library's services (S3, DynamoDB, IAM and the rest) in a process of their own, started when first needed.
+
+This side starts the process, passes requests on, calls operations for our own needs, and keeps and brings back
+checkpoints. `data_child` is the other side. No rule of a service lives here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import urllib.parse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+
+from lambdaform.local.clock import VirtualClock
+from lambdaform.local.data_child import LENGTHS
+from lambdaform.local.ports import ACCOUNT, AwsFault, Clock, Json
+
+_CHILD = Path(__file__).with_name("data_child.py")
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "SYSTEMROOT")
+
+Heard = Callable[[str], None]
+"""Told the target of each request that was passed on, such as `DynamoDB_20120810.PutItem`."""
+
+
+def child_environment(own: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the library's process: no credentials, no configuration, no way to real AWS by accident."""
+    return {
+        **{name: own[name] for name in _PASSED_ON if name in own},
+        "HOME": "/nonexistent",
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
+        "PYTHONHASHSEED": "0",
+        "PYTHONDONTWRITEBYTECODE": own.get("PYTHONDONTWRITEBYTECODE", ""),
+    }
+
+
+@attrs.define(eq=False)
+class _Channel:
+    """The running process and the two ways of its socket."""
+
+    process: subprocess.Popen[bytes]
+    ours: socket.socket
+    reader: asyncio.StreamReader | None = None
+    writer: asyncio.StreamWriter | None = None
+
+
+class MotoServices:
+    """`DataServices` by moto. One process, one request at a time, in the order they came.
+
+    With a virtual clock the process sees that clock's time, and its random ids come from `seed`.
+    """
+
+    def __init__(
+        self, *, clock: Clock | None = None, seed: int | None = None, executable: str = sys.executable
+    ) -> None:
+        self._virtual = clock if isinstance(clock, VirtualClock) else None
+        self._seed = 0 if seed is None and self._virtual is not None else seed
+        self._executable = executable
+        self._channel: _Channel | None = None
+        self._turn = asyncio.Lock()
+        self._calls: dict[str, _Calls] = {}
+        self._listeners: list[Heard] = []
+
+    def prepare(self) -> None:
+        """Start the process in the background, if it is not running; returns at once."""
+        if self._channel is None:
+            ours, theirs = socket.socketpair()
+            arguments = [str(theirs.fileno()), *([] if self._seed is None else [str(self._seed)])]
+            process = subprocess.Popen(
+                # -P: beside the program lie modules of ours that are called like some of the standard library.
+                [self._executable, "-P", str(_CHILD), *arguments],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env=child_environment(os.environ),
+            )
+            theirs.close()
+            self._channel = _Channel(process, ours)
+
+    def listen(self, heard: Heard) -> None:
+        """Hear of every request passed on to a service that names its operations in `X-Amz-Target`, once answered."""
+        self._listeners.append(heard)
+
+    async def request(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Pass one HTTP request on as it is; returns status, headers, body."""
+        meta: dict[str, Json] = {"do": "request", "method": method, "target": target, "headers": dict(headers)}
+        answer, content = await self._exchange(meta, body)
+        operation = next((value for name, value in headers.items() if name.lower() == "x-amz-target"), None)
+        if operation is not None:
+            for heard in list(self._listeners):
+                heard(operation)
+        return int(answer["status"]), [(name, value) for name, value in answer["headers"]], content
+
+    async def call(
+        self, service: str, operation: str, params: Mapping[str, Json], *, region: str
+    ) -> Mapping[str, Json]:
+        """Call one operation by name; returns the members of its output shape, raises `AwsFault`."""
+        calls = self._calls.get(service)
+        if calls is None:
+            calls = self._calls[service] = _Calls(service)
+        method, target, headers, body = calls.request(operation, params, region)
+        status, answered, content = await self.request(method, target, headers, body)
+        return calls.answer(operation, status, answered, content)
+
+    async def checkpoint(self) -> None:
+        """Keep the present state as the one `restore` returns to. Every checkpoint costs a waiting process."""
+        await self._exchange({"do": "checkpoint"}, b"")
+
+    async def restore(self) -> None:
+        """Return to the latest checkpoint, or to nothing without one."""
+        if self._channel is not None:
+            await self._exchange({"do": "restore"}, b"")
+
+    async def reset(self) -> None:
+        """Forget everything, checkpoints too."""
+        if self._channel is not None:
+            await self._exchange({"do": "reset"}, b"")
+
+    async def close(self) -> None:
+        """End the process."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            if channel.writer is not None:
+                channel.writer.close()
+            channel.ours.close()
+            channel.process.kill()  # its copies end with it
+            channel.process.wait()
+
+    async def _exchange(self, meta: dict[str, Json], body: bytes) -> tuple[dict[str, Json], bytes]:
+        # A caller that goes away must not leave half a frame behind for the next one.
+        return await asyncio.shield(self._exchange_in_turn(meta, body))
+
+    async def _exchange_in_turn(self, meta: dict[str, Json], body: bytes) -> tuple[dict[str, Json], bytes]:
+        async with self._turn:
+            self.prepare()
+            channel = self._channel
+            assert channel is not None
+            if channel.reader is None or channel.writer is None:
+                channel.reader, channel.writer = await asyncio.open_connection(sock=channel.ours)
+                await self._frame(channel.reader)  # says that it is ready
+            if self._virtual is not None:
+                meta["now"] = self._virtual.now()
+            text = json.dumps(meta).encode()
+            channel.writer.write(LENGTHS.pack(len(text), len(body)) + text + body)
+            return await self._frame(channel.reader)
+
+    async def _frame(self, reader: asyncio.StreamReader) -> tuple[dict[str, Json], bytes]:
+        try:
+            size, rest = LENGTHS.unpack(await reader.readexactly(LENGTHS.size))
+            return json.loads(await reader.readexactly(size)), await reader.readexactly(rest)
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            await self.close()
+            raise AwsFault(
+                "ServiceUnavailable",
+                "the process of the library's services ended unexpectedly, and their state with it",
+                status=503,
+                type="Service",
+            ) from error
+
+
+class _Calls:
+    """How operations of one service become requests, and answers become values: by botocore's own model."""
+
+    def __init__(self, service: str) -> None:
+        import botocore.parsers
+        import botocore.serialize
+        import botocore.session
+
+        # Without its own event hooks, retries or signing: botocore only knows the shapes here.
+        sessions: Any = botocore.session
+        self._model: Any = sessions.get_session().get_service_model(service)
+        protocol: str = self._model.resolved_protocol
+        serializers: Any = botocore.serialize
+        parsers: Any = botocore.parsers
+        self._serializer: Any = serializers.create_serializer(protocol, include_validation=False)
+        self._parser: Any = parsers.create_parser(protocol)
+
+    def request(
+        self, operation: str, params: Mapping[str, Json], region: str
+    ) -> tuple[str, str, dict[str, str], bytes]:
+        """Method, target, headers and body of a call."""
+        given = dict(params)
+        bucket: str | None = given.get("Bucket") if self._model.service_name == "s3" else None
+        made: dict[str, Any] = self._serializer.serialize_to_request(given, self._model.operation_model(operation))
+        target = str(made["url_path"])
+        if bucket is not None and not target.startswith(f"/{bucket}"):
+            target = f"/{bucket}{'' if target == '/' else target}"
+        query = made.get("query_string")
+        if query:
+            joiner = "&" if "?" in target else "?"
+            target += joiner + (query if isinstance(query, str) else urllib.parse.urlencode(query, doseq=True))
+        body: Any = made.get("body") or b""
+        if isinstance(body, Mapping):
+            body = urllib.parse.urlencode(cast(Mapping[str, str], body), doseq=True)
+        headers = {str(name): str(value) for name, value in made.get("headers", {}).items()}
+        name = str(self._model.signing_name)
+        headers |= {
+            "Host": f"{self._model.endpoint_prefix}.{region}.amazonaws.com",
+            # The library reads service and region from the signature; nobody checks it.
+            "Authorization": f"AWS4-HMAC-SHA256 Credential=local/20260101/{region}/{name}/aws4_request, "
+            "SignedHeaders=host, Signature=0",
+            "x-moto-account-id": ACCOUNT,
+        }
+        return str(made["method"]), target, headers, body.encode() if isinstance(body, str) else bytes(body)
+
+    def answer(self, operation: str, status: int, headers: list[tuple[str, str]], body: bytes) -> Mapping[str, Json]:
+        """The members of an answer; raises `AwsFault`."""
+        shape = self._model.operation_model(operation).output_shape
+        response: dict[str, Any] = {
+            "status_code": status,
+            "headers": _Headers(headers),
+            "body": body,
+            "context": {"operation_name": operation},
+        }
+        if status < 300 and shape is not None and _has_streaming_payload(shape):
+            name = str(shape.serialization["payload"])
+            return {name: body, **{_member(key): value for key, value in headers}}
+        parsed: dict[str, Any] = self._parser.parse(response, shape)
+        if status >= 300 or "Error" in parsed:
+            error = cast(dict[str, str], parsed.get("Error") or {})
+            raise AwsFault(str(error.get("Code") or status), error.get("Message"), status=status)
+        parsed.pop("ResponseMetadata", None)
+        return parsed
+
+
+class _Headers(dict[str, str]):
+    """Headers found whatever their case, as botocore's parsers want them."""
+
+    def __init__(self, headers: list[tuple[str, str]]) -> None:
+        super().__init__({name.lower(): value for name, value in headers})
+
+    def get(self, key: str, default: Any = None) -> Any:  # type: ignore[override]
+        return super().get(key.lower(), default)
+
+    def __getitem__(self, key: str) -> str:
+        return super().__getitem__(key.lower())
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(str(key).lower())
+
+
+def _has_streaming_payload(shape: Any) -> bool:
+    name = shape.serialization.get("payload")
+    return bool(name) and bool(shape.members[name].serialization.get("streaming"))
+
+
+def _member(header: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]", "", header)

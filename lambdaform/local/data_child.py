@@ -1,0 +1,258 @@
+"""The process that holds the library's services (moto): the only place of the local AWS that imports it.
+
+Run as a program with the number of a connected socket; imports nothing of lambdaform. One request at a time comes as
+a frame (two lengths, JSON, body) and is answered by one. Services live in this process's memory, so a copy of the
+process is a copy of their state: to keep a checkpoint the process forks, its copy serves on, and the original waits to
+be forked again. No thread is running at that moment: there is one request at a time, and forking is asked for by one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+import urllib.parse
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, cast
+
+LENGTHS = struct.Struct("!II")
+
+# How a serving process says to the waiting ones, by its exit code, what to do after it.
+DONE = 0
+RESTORE = 10
+RESET = 11
+
+# Asked once before the first fork, so that no copy has to load them again; the others load when first used.
+# Service, X-Amz-Target or None, form body.
+_WARMED = (
+    ("s3", None, ""),
+    ("dynamodb", "DynamoDB_20120810.ListTables", ""),
+    ("dynamodb", "DynamoDBStreams_20120810.ListStreams", ""),
+    ("kinesis", "Kinesis_20131202.ListStreams", ""),
+    ("logs", "Logs_20140328.DescribeLogGroups", ""),
+    ("kms", "TrentService.ListKeys", ""),
+    ("secretsmanager", "secretsmanager.ListSecrets", ""),
+    ("iam", None, "Action=ListRoles&Version=2010-05-08"),
+    ("sts", None, "Action=GetCallerIdentity&Version=2011-06-15"),
+)
+_PR_SET_PDEATHSIG = 1
+
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+def main(arguments: list[str]) -> None:
+    """Serve on the socket of the given number until its other end closes."""
+    channel = socket.socket(fileno=int(arguments[0]))
+    seed = int(arguments[1]) if len(arguments) > 1 else None
+    _die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the front, which ends this process by itself
+    application = _load(seed)
+    _keep(is_root=True)
+    _send(channel, {"ready": True}, b"")
+    _serve(channel, application)
+
+
+def _load(seed: int | None) -> Wsgi:
+    from moto.moto_api._internal import mock_random
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+    application = cast(Wsgi, DomainDispatcherApplication(create_backend_app))
+    for service, operation, form in _WARMED:
+        headers = {
+            "Authorization": f"AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/{service}/aws4_request, "
+            "SignedHeaders=host, Signature=0",
+            "Host": f"{service}.us-east-1.amazonaws.com",
+            "Content-Type": "application/x-www-form-urlencoded" if form else "application/x-amz-json-1.0",
+            **({} if operation is None else {"X-Amz-Target": operation}),
+        }
+        body = form or ("{}" if operation else "")
+        meta = {"method": "POST" if body else "GET", "target": "/", "headers": headers}
+        answer, content = _answer(application, meta, body.encode())
+        if answer["status"] != 200:
+            sys.stderr.write(f"lambdaform: warming up {service} answered {answer['status']}: {content[:200]!r}\n")
+    with _Travel().to(0.0):
+        pass  # loads what travelling needs
+    if seed is not None:
+        mock_random.seed(seed)
+    return application
+
+
+def _keep(*, is_root: bool) -> None:
+    """Stay behind as the keeper of the present state; return in a copy that serves, and again in each later copy."""
+    while True:
+        pid = os.fork()
+        if pid == 0:
+            _die_with_parent()
+            return
+        _, status = os.waitpid(pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        if code == RESTORE or (code == RESET and is_root):
+            continue
+        os._exit(code if code >= 0 else 1)
+
+
+def _serve(channel: socket.socket, application: Wsgi) -> None:
+    travel = _Travel()
+    while True:
+        frame = _receive(channel)
+        if frame is None:
+            os._exit(DONE)
+        meta, body = frame
+        match meta["do"]:
+            case "request":
+                with travel.to(meta.get("now")):
+                    answer, content = _answer(application, meta, body)
+                _send(channel, answer, content)
+            case "checkpoint":
+                _keep(is_root=False)
+                _send(channel, {"ready": True}, b"")
+            case "restore":
+                os._exit(RESTORE)
+            case "reset":
+                os._exit(RESET)
+            case unknown:
+                raise AssertionError(f"bug in lambdaform: the data services were asked to {unknown}")
+
+
+def _answer(application: Wsgi, meta: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+    """Run one request through the library's WSGI application."""
+    started = list[tuple[str, list[tuple[str, str]]]]()
+
+    def start(
+        status: str,
+        headers: list[tuple[str, str]],
+        _: tuple[type[BaseException], BaseException, TracebackType] | None = None,
+    ) -> Callable[[bytes], object]:
+        started.append((status, headers))
+        return lambda data: None
+
+    try:
+        chunks = application(_environ(meta, body), start)
+        content = b"".join(chunks)
+        close = getattr(chunks, "close", None)
+        if close is not None:
+            close()
+    except Exception as error:  # noqa: BLE001  one request the library cannot answer must not end the others
+        import traceback
+
+        traceback.print_exc()
+        text = json.dumps({"__type": "InternalFailure", "message": f"{type(error).__name__}: {error}"})
+        return {"status": 500, "headers": [("content-type", "application/json")]}, text.encode()
+    status, headers = started[-1]
+    return {"status": int(status.split(" ", 1)[0]), "headers": headers}, content
+
+
+def _environ(meta: dict[str, Any], body: bytes) -> dict[str, Any]:
+    from moto.core.request import (
+        PRESERVED_HEADER_NAMES_ENVIRON_KEY,
+        environ_key_for_header,
+        should_preserve_original_header_name,
+    )
+
+    path, _, query = str(meta["target"]).partition("?")
+    headers: dict[str, str] = meta["headers"]
+    names = {name.lower(): value for name, value in headers.items()}
+    host, _, port = names.get("host", "127.0.0.1:80").partition(":")
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": meta["method"],
+        "SCRIPT_NAME": "",
+        # WSGI wants the decoded path as Latin-1 text.
+        "PATH_INFO": urllib.parse.unquote_to_bytes(path).decode("latin-1"),
+        "QUERY_STRING": query,
+        "REQUEST_URI": meta["target"],
+        "RAW_URI": meta["target"],
+        "SERVER_NAME": host,
+        "SERVER_PORT": port or "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": False,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+        "CONTENT_LENGTH": str(len(body)),
+    }
+    preserved = dict[str, str]()
+    for name, value in headers.items():
+        lowered = name.lower()
+        if lowered == "content-type":
+            environ["CONTENT_TYPE"] = value
+        elif lowered in ("content-length", "transfer-encoding", "connection"):
+            continue  # the body is here as a whole already
+        elif "_" in name:
+            # WSGI cannot tell X_Foo from X-Foo; the library keeps the spelling of S3's metadata by this.
+            if should_preserve_original_header_name(name):
+                key = environ_key_for_header(name)
+                environ[key] = value
+                preserved.setdefault(key, name)
+        else:
+            environ[f"HTTP_{name.upper().replace('-', '_')}"] = value
+    environ[PRESERVED_HEADER_NAMES_ENVIRON_KEY] = preserved
+    return environ
+
+
+class _Travel:
+    """Lets the library see the local AWS's time while it answers; the real time when none is given."""
+
+    def __init__(self) -> None:
+        self._traveller: Any = None
+        self._now: float | None = None
+
+    def to(self, now: float | None) -> _Travel:
+        self._now = now
+        return self
+
+    def __enter__(self) -> None:
+        if self._now is not None:
+            import time_machine
+
+            self._traveller = time_machine.travel(self._now, tick=False)
+            self._traveller.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._traveller is not None:
+            self._traveller.stop()
+            self._traveller = None
+
+
+def _send(channel: socket.socket, meta: dict[str, Any], body: bytes) -> None:
+    text = json.dumps(meta).encode()
+    channel.sendall(LENGTHS.pack(len(text), len(body)) + text + body)
+
+
+def _receive(channel: socket.socket) -> tuple[dict[str, Any], bytes] | None:
+    """The next frame, and not a byte more: another copy of this process may read what follows."""
+    lengths = _exactly(channel, LENGTHS.size)
+    if lengths is None:
+        return None
+    size, rest = LENGTHS.unpack(lengths)
+    text, body = _exactly(channel, size), _exactly(channel, rest)
+    return None if text is None or body is None else (json.loads(text), body)
+
+
+def _exactly(channel: socket.socket, size: int) -> bytes | None:
+    parts = bytearray()
+    while len(parts) < size:
+        part = channel.recv(size - len(parts))
+        if not part:
+            return None
+        parts += part
+    return bytes(parts)
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end this process with the one that made it; elsewhere the closed socket does."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
