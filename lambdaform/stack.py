@@ -1,0 +1,191 @@
+"""`Stack`: what a user subclasses. Its attributes are resources; a class is a design, an instance is one stage of it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeVar
+
+from lambdaform.model.graph import Graph, GraphBuilder
+from lambdaform.model.output import Attribute, Output, Text
+from lambdaform.model.problem import Problem, Severity
+from lambdaform.model.resource import Resource
+from lambdaform.model.source import Source
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from lambdaform.testing.session import LocalAws
+
+R = TypeVar("R", bound=Resource)
+
+
+class Stack:
+    """One deployable design.
+
+    Attributes that are resources belong to the stack under their attribute's name; attributes that are outputs of
+    resources (`address = api.url`) are shown after a deploy. A subclass that overrides a resource rewires the rest.
+
+    `name`, `region`, `account` and `tags` may be set on the class; stage and region also from the command line.
+    """
+
+    name: ClassVar[str | None] = None
+    """What the stack is called in names and tags; the class's name in lower case with dashes when not given."""
+    account: ClassVar[str | None] = None
+    """The only account this may be deployed to."""
+    default_stage: ClassVar[str] = "dev"
+    """The stage when nobody names one."""
+    default_region: ClassVar[str | None] = None
+    """The region when nobody names one."""
+    tags: ClassVar[Mapping[str, str]] = {}
+    """Tags of everything in the stack that can carry them."""
+
+    stage: str
+    region: str
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name, value in vars(cls).items():
+            if isinstance(value, Resource):
+                value.owned_by(cls, name)
+
+    def __init__(self, stage: str | None = None, region: str | None = None) -> None:
+        self.stage = stage or self.default_stage
+        self.region = region or self.default_region or "us-east-1"
+        self._added: dict[str, Resource] = {}
+        self._problems: list[Problem] = []
+
+    def build(self) -> None:
+        """Add resources in code: override it, and call `self.add(name, resource)` in loops and conditions."""
+
+    def add(self, name: str, resource: R) -> R:
+        """Add a resource under a name; gives it back."""
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+            self._report("name-form", resource.where, f"{name!r} is no name for a resource", "letters, digits, - or _")
+        elif name in self._added:
+            self._report("name-collides", resource.where, f"two resources are called {name}", "a name of its own")
+        else:
+            self._added[name] = resource
+            resource.owned_by(type(self), name)
+        return resource
+
+    def _report(self, rule: str, where: Source, what: str, allowed: str) -> None:
+        self._problems.append(
+            Problem(rule, Severity.ERROR, self.stack_name(), where, what, allowed=allowed, hint="rename one of them")
+        )
+
+    @classmethod
+    def stack_name(cls) -> str:
+        """What the stack is called in names and tags."""
+        return cls.name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
+
+    @classmethod
+    def source_file(cls) -> Path:
+        """The file the class is written in."""
+        module = sys.modules.get(cls.__module__)
+        file = getattr(module, "__file__", None)
+        return Path(file or inspect.getfile(cls)).absolute()
+
+    def graph(self) -> Graph:
+        """The resources of this instance, expanded, connected and ordered. Problems found are in it."""
+        self._added = {}
+        self._problems = []
+        members, outputs, replaced = _members(type(self), self._problems)
+        self.build()
+        for name in self._added:
+            if name in members:
+                where = self._added[name].where
+                self._report("name-collides", where, f"{name} is an attribute of the stack as well", "another name")
+        builder = GraphBuilder(self.stack_name(), self.stage, self.region, tags=self.tags, replaced=replaced)
+        builder.problems.extend(self._problems)
+        return builder.build({**members, **self._added}, outputs)
+
+    @classmethod
+    def main(cls) -> NoReturn:
+        """The command line of this stack: `validate`, `plan`, `deploy`, `local` and the rest."""
+        from lambdaform.cli.program import run
+
+        run(cls)
+
+    @classmethod
+    def local(
+        cls, *, clock: Literal["system", "virtual"] = "system", stage: str | None = None
+    ) -> AbstractContextManager[LocalAws]:
+        """This stack on a local AWS, for tests: `with Orders.local() as aws`. Each use begins freshly deployed."""
+        from lambdaform.testing.session import local_aws
+
+        return local_aws(cls(stage=stage), clock=clock, root=cls.source_file())
+
+
+_OWN = frozenset(name for name in vars(Stack) if not name.startswith("__")) | {"stage", "region"}
+
+
+def _members(
+    cls: type[Stack], problems: list[Problem]
+) -> tuple[dict[str, Resource], dict[str, Output[Any]], dict[int, Resource]]:
+    """The resources by name, most derived ones; the outputs; and what each overridden resource is replaced by."""
+    found: dict[str, Resource | None] = {}
+    outputs: dict[str, Output[Any]] = {}
+    versions: dict[str, list[Resource]] = {}
+    for each in reversed(cls.__mro__):
+        for name, value in vars(each).items():
+            if isinstance(value, Resource):
+                if name in _OWN:
+                    problems.append(_clash(cls, name, value))
+                    continue
+                found[name] = value
+                versions.setdefault(name, []).append(value)
+            elif name in found and value is None:
+                found[name] = None  # a subclass takes it out
+            elif isinstance(value, (Attribute, Text)) and name not in _OWN:
+                outputs[name] = value
+    members = {name: resource for name, resource in found.items() if resource is not None}
+    names: dict[int, str] = {}
+    for name, resource in members.items():
+        if id(resource) in names:
+            problems.append(
+                Problem(
+                    "one-object-two-names",
+                    Severity.ERROR,
+                    f"{resource.kind}.{name}",
+                    resource.where,
+                    f"{name} and {names[id(resource)]} are the same {resource.title}",
+                    hint="keep one name, or make two of them",
+                )
+            )
+        names[id(resource)] = name
+    replaced = {
+        id(old): members[name]
+        for name, several in versions.items()
+        if name in members
+        for old in several
+        if old is not members[name]
+    }
+    for name, several in versions.items():
+        if name in members and any(old.kind != members[name].kind for old in several):
+            problems.append(
+                Problem(
+                    "override-changes-kind",
+                    Severity.ERROR,
+                    f"{members[name].kind}.{name}",
+                    members[name].where,
+                    f"{name} was a {several[0].title} and is overridden by a {members[name].title}",
+                    hint="override it with the same kind, or give it another name",
+                )
+            )
+    return members, outputs, replaced
+
+
+def _clash(cls: type[Stack], name: str, resource: Resource) -> Problem:
+    return Problem(
+        "name-reserved",
+        Severity.ERROR,
+        f"{resource.kind}.{name}",
+        resource.where,
+        f"{name} is a name of Stack's own",
+        given=f"{cls.__name__}.{name}",
+        hint="call the resource something else",
+    )
