@@ -1,4 +1,4 @@
-"""`Stack`: what a user subclasses. Its attributes are resources; a class is a design, an instance is one stage of it."""
+"""`Stack`: what a user subclasses. A class is a design made of resources; an instance is one stage of it."""
 
 from __future__ import annotations
 
