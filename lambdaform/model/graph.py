@@ -256,7 +256,7 @@ class GraphBuilder:
         resource = draft.resource
         props = draft.props
         for name, field in fields_of(type(resource)).items():
-            if name == "suppress" or field.expands:
+            if field.expands:
                 continue
             value = draft.settled.pop(name) if name in draft.settled else getattr(resource, name)
             if value is field.default or value is None:

@@ -134,9 +134,9 @@ def fields_of(cls: type) -> Mapping[str, Field]:
     """The declared fields of a resource (or value) class by name, without the ones lambdaform fills in itself."""
     found: dict[str, Field] = {}
     for attribute in attrs.fields(cls):
-        if not attribute.init:
+        if not attribute.init or attribute.name == "suppress":  # what a declaration says to lambdaform alone
             continue
-        if isinstance(attribute.type, str):
+        if isinstance(attribute.type, str) and "Annotated" in attribute.type:
             raise TypeError(
                 f"{cls.__name__}.{attribute.name}: annotations must be evaluated; drop the __future__ import"
             )
