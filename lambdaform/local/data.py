@@ -14,9 +14,9 @@ import socket
 import subprocess
 import sys
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import attrs
 
@@ -27,8 +27,18 @@ from lambdaform.local.ports import ACCOUNT, AwsFault, Clock, Json
 _CHILD = Path(__file__).with_name("data_child.py")
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "SYSTEMROOT")
 
+T = TypeVar("T")
+
 Heard = Callable[[str], None]
 """Told the target of each request that was passed on, such as `DynamoDB_20120810.PutItem`."""
+
+
+class OneByOne(Protocol):
+    """Calls one operation by name, as `DataServices.call` does."""
+
+    async def __call__(
+        self, service: str, operation: str, params: Mapping[str, Json], *, region: str
+    ) -> Mapping[str, Json]: ...
 
 
 def child_environment(own: Mapping[str, str]) -> dict[str, str]:
@@ -111,12 +121,31 @@ class MotoServices:
         self, service: str, operation: str, params: Mapping[str, Json], *, region: str
     ) -> Mapping[str, Json]:
         """Call one operation by name; returns the members of its output shape, raises `AwsFault`."""
-        calls = self._calls.get(service)
-        if calls is None:
-            calls = self._calls[service] = _Calls(service)
+        calls = self._calls_of(service)
         method, target, headers, body = calls.request(operation, params, region)
         status, answered, content = await self.request(method, target, headers, body)
         return calls.answer(operation, status, answered, content)
+
+    async def together(self, work: Callable[[OneByOne], Awaitable[T]]) -> T:
+        """Let `work` make several calls between which no other request comes; it must make no other ones."""
+        async with self._turn:
+            return await work(self._call_in_turn)
+
+    async def _call_in_turn(
+        self, service: str, operation: str, params: Mapping[str, Json], *, region: str
+    ) -> Mapping[str, Json]:
+        calls = self._calls_of(service)
+        method, target, headers, body = calls.request(operation, params, region)
+        meta: dict[str, Json] = {"do": "request", "method": method, "target": target, "headers": headers}
+        answer, content = await asyncio.shield(self._exchange_now(meta, body))
+        answered = [(str(name), str(value)) for name, value in answer["headers"]]
+        return calls.answer(operation, int(answer["status"]), answered, content)
+
+    def _calls_of(self, service: str) -> _Calls:
+        calls = self._calls.get(service)
+        if calls is None:
+            calls = self._calls[service] = _Calls(service)
+        return calls
 
     async def checkpoint(self) -> None:
         """Keep the present state as the one `restore` returns to. Every checkpoint costs a waiting process."""
@@ -148,17 +177,20 @@ class MotoServices:
 
     async def _exchange_in_turn(self, meta: dict[str, Json], body: bytes) -> tuple[dict[str, Json], bytes]:
         async with self._turn:
-            self.prepare()
-            channel = self._channel
-            assert channel is not None
-            if channel.reader is None or channel.writer is None:
-                channel.reader, channel.writer = await asyncio.open_connection(sock=channel.ours)
-                await self._frame(channel.reader)  # says that it is ready
-            if self._virtual is not None:
-                meta["now"] = self._virtual.now()
-            text = json.dumps(meta).encode()
-            channel.writer.write(LENGTHS.pack(len(text), len(body)) + text + body)
-            return await self._frame(channel.reader)
+            return await self._exchange_now(meta, body)
+
+    async def _exchange_now(self, meta: dict[str, Json], body: bytes) -> tuple[dict[str, Json], bytes]:
+        self.prepare()
+        channel = self._channel
+        assert channel is not None
+        if channel.reader is None or channel.writer is None:
+            channel.reader, channel.writer = await asyncio.open_connection(sock=channel.ours)
+            await self._frame(channel.reader)  # says that it is ready
+        if self._virtual is not None:
+            meta["now"] = self._virtual.now()
+        text = json.dumps(meta).encode()
+        channel.writer.write(LENGTHS.pack(len(text), len(body)) + text + body)
+        return await self._frame(channel.reader)
 
     async def _frame(self, reader: asyncio.StreamReader) -> tuple[dict[str, Json], bytes]:
         try:

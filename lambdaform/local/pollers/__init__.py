@@ -1,0 +1,8 @@
+"""The pollers of event source mappings: queues in `sqs`, Kinesis and DynamoDB streams in `streams`.
+
+`EventPollers` is what Lambda's control plane sees. Decisions are in `batching`, `filters`, `answers` and `retries`.
+"""
+
+from lambdaform.local.pollers.polling import EventPollers
+
+__all__ = ["EventPollers"]

@@ -1,0 +1,227 @@
+"""All mappings that are polled, and what AWS refuses when one is made."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, cast
+
+import attrs
+
+from lambdaform.local.clock import Ids
+from lambdaform.local.data import MotoServices
+from lambdaform.local.delivery import Delivery, service_of
+from lambdaform.local.pollers import filters
+from lambdaform.local.pollers.sources import Position, source_of
+from lambdaform.local.pollers.sqs import Held, QueuePoller
+from lambdaform.local.pollers.streams import StreamPoller
+from lambdaform.local.ports import AwsFault, Clock, EventMapping, Invoker, Json
+from lambdaform.local.sqs.store import QueueStore
+
+_STREAMS = ("kinesis", "dynamodb")
+_READS = ("Get", "Describe", "List", "Query", "Scan", "BatchGet")
+_WATCHED = {"DynamoDB_20120810": "dynamodb", "Kinesis_20131202": "kinesis"}
+
+# Settings only streams have. https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-parameters.html
+_STREAM_SETTINGS = (
+    "BisectBatchOnFunctionError",
+    "MaximumRecordAgeInSeconds",
+    "MaximumRetryAttempts",
+    "ParallelizationFactor",
+    "StartingPosition",
+    "StartingPositionTimestamp",
+    "TumblingWindowInSeconds",
+)
+
+
+@attrs.frozen
+class _Saved:
+    """One mapping in a checkpoint, with where its poller was."""
+
+    mapping: EventMapping
+    held: tuple[list[Held], float] | None = None
+    positions: dict[str, Position] | None = None
+
+
+class EventPollers:
+    """`Pollers`: one poller for each mapping. One of these per local AWS; `connect` comes before the first mapping."""
+
+    def __init__(self, *, clock: Clock, ids: Ids, queues: QueueStore, data: MotoServices, delivery: Delivery) -> None:
+        self._clock = clock
+        self._ids = ids
+        self._queues = queues
+        self._data = data
+        self._delivery = delivery
+        self._invoker: Invoker | None = None
+        self._mappings: dict[str, EventMapping] = {}
+        self._pollers: dict[str, QueuePoller | StreamPoller] = {}
+        # Where stopped mappings of streams were: switched on again, they go on from there.
+        self._positions: dict[str, dict[str, Position]] = {}
+        data.listen(self._heard)
+
+    def connect(self, invoker: Invoker) -> None:
+        """Say who runs functions."""
+        self._invoker = invoker
+
+    # What the control plane asks for
+
+    def validate(self, source_arn: str, settings: Mapping[str, Json], *, region: str) -> None:
+        """Refuse, as AWS does, a missing queue or settings its source does not take. Raises `AwsFault`.
+
+        Whether a stream exists can only be asked with `check_source`: the library answers from another process.
+        """
+        filters.of_settings(settings)
+        match service_of(source_arn):
+            case "sqs":
+                self._validate_queue(source_arn, settings, region)
+            case "kinesis" | "dynamodb":
+                _validate_stream(source_arn, settings)
+            case _:
+                raise _invalid("Unrecognized event source.")
+
+    async def check_source(self, source_arn: str, *, region: str) -> None:
+        """Refuse a stream that is missing. Raises `AwsFault`."""
+        if service_of(source_arn) in _STREAMS:
+            try:
+                await self._data.together(source_of(source_arn, region, "").shards)
+            except AwsFault as error:
+                raise _invalid(f"Stream not found: {source_arn}") from error
+
+    def start(self, mapping: EventMapping) -> None:
+        """Poll by `mapping`, or by its new settings when it is already polled; a stream goes on where it was."""
+        saved = self._save(mapping.uuid)
+        self.stop(mapping.uuid)
+        held = saved.held if saved is not None else None
+        positions = self._positions.pop(mapping.uuid, None)
+        if mapping.settings.get("Enabled") is not False:
+            self._resume(_Saved(mapping, held, positions))
+
+    def stop(self, uuid: str) -> None:
+        """Stop polling; nothing happens when it is not polled."""
+        self._mappings.pop(uuid, None)
+        poller = self._pollers.pop(uuid, None)
+        if poller is not None:
+            poller.stop()
+        if isinstance(poller, StreamPoller) and poller.positions():
+            self._positions[uuid] = poller.positions()
+
+    def last_result(self, uuid: str) -> str | None:
+        """`LastProcessingResult` as AWS words it; None for sources that have none."""
+        poller = self._pollers.get(uuid)
+        return None if poller is None else poller.last_result()
+
+    # State
+
+    def checkpoint(self) -> object:
+        """What is polled, and where each poller is."""
+        return copy.deepcopy(([self._save(uuid) for uuid in self._mappings], self._positions))
+
+    def restore(self, state: object) -> None:
+        """Poll what was polled at the checkpoint, from where it was. The queues must be restored before."""
+        self.reset()
+        mappings, positions = cast(tuple[list[_Saved], dict[str, dict[str, Position]]], copy.deepcopy(state))
+        self._positions = positions
+        for saved in mappings:
+            self._resume(saved)
+
+    def reset(self) -> None:
+        """Poll nothing."""
+        for uuid in list(self._mappings):
+            self.stop(uuid)
+        self._positions.clear()
+
+    def _save(self, uuid: str) -> _Saved | None:
+        poller = self._pollers.get(uuid)
+        match poller:
+            case QueuePoller():
+                return _Saved(self._mappings[uuid], held=poller.checkpoint())
+            case StreamPoller():
+                return _Saved(self._mappings[uuid], positions=poller.positions())
+            case None:
+                return None
+
+    def _resume(self, saved: _Saved) -> None:
+        mapping, invoker = saved.mapping, self._connected()
+        self._mappings[mapping.uuid] = mapping
+        if service_of(mapping.source_arn) == "sqs":
+            poller = QueuePoller(mapping, clock=self._clock, queues=self._queues, invoker=invoker)
+            poller.start()
+            if saved.held is not None and saved.held[0]:
+                poller.resume(*saved.held)
+        else:
+            poller = StreamPoller(
+                mapping,
+                clock=self._clock,
+                ids=self._ids,
+                data=self._data,
+                invoker=invoker,
+                delivery=self._delivery,
+                positions=saved.positions,
+            )
+            poller.start()
+        self._pollers[mapping.uuid] = poller
+
+    def _heard(self, target: str) -> None:
+        """Wake the pollers of a kind of stream when something was written to it."""
+        prefix, _, operation = target.partition(".")
+        kind = _WATCHED.get(prefix)
+        if kind is None or operation.startswith(_READS):
+            return
+        for uuid, poller in list(self._pollers.items()):
+            if isinstance(poller, StreamPoller) and service_of(self._mappings[uuid].source_arn) == kind:
+                poller.written()
+
+    def _connected(self) -> Invoker:
+        if self._invoker is None:
+            raise AssertionError("bug in lambdaform: a mapping came before the pollers were connected")
+        return self._invoker
+
+    def _validate_queue(self, arn: str, settings: Mapping[str, Json], region: str) -> None:
+        queue = self._queues.find(arn)
+        if queue is None:
+            raise _invalid(
+                "Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. "
+                "SQS Error Message: The specified queue does not exist."
+            )
+        for name in _STREAM_SETTINGS:
+            if settings.get(name) not in (None, False):
+                raise _invalid(f"Unsupported {name} parameter for given event source mapping type.")
+        destinations = cast(Mapping[str, Any], settings.get("DestinationConfig") or {})
+        if destinations.get("OnFailure") or destinations.get("OnSuccess"):
+            raise _invalid("Unsupported DestinationConfig parameter for given event source mapping type.")
+        batch_size = int(settings.get("BatchSize") or 10)
+        window = int(settings.get("MaximumBatchingWindowInSeconds") or 0)
+        if queue.is_fifo and window:
+            raise _invalid("Batching window is not supported for FIFO queues.")
+        if batch_size > 10 and queue.is_fifo:
+            raise _invalid("Maximum batch size for FIFO queues is 10.")
+        if batch_size > 10 and not window:
+            raise _invalid(
+                "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10"
+            )
+        if settings.get("ScalingConfig") and settings.get("ProvisionedPollerConfig"):
+            raise _invalid("ScalingConfig and ProvisionedPollerConfig cannot be set at the same time.")
+        function = cast(str | None, settings.get("FunctionName") or settings.get("FunctionArn"))
+        if function is not None:
+            timeout = self._connected().settings(function, region=region).timeout
+            hidden = queue.seconds("VisibilityTimeout")
+            if hidden < timeout:
+                raise _invalid(
+                    f"Queue visibility timeout: {hidden} seconds is less than Function timeout: {timeout} seconds"
+                )
+
+
+def _validate_stream(arn: str, settings: Mapping[str, Json]) -> None:
+    if settings.get("StartingPosition") is None:
+        raise _invalid(
+            "1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: "
+            "Member must not be null."
+        )
+    if settings["StartingPosition"] == "AT_TIMESTAMP" and service_of(arn) == "dynamodb":
+        raise _invalid(f"Unsupported starting position for arn type: {arn}")
+    if settings.get("ScalingConfig") or settings.get("ProvisionedPollerConfig"):
+        raise _invalid("Unsupported ScalingConfig parameter for given event source mapping type.")
+
+
+def _invalid(message: str) -> AwsFault:
+    return AwsFault("InvalidParameterValueException", message)
