@@ -1,0 +1,174 @@
+"""`local`: the same plan and apply against a local AWS, then logs and reload on save until Ctrl-C."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from lambdaform.cli.context import Options, checked
+from lambdaform.cli.interrupts import stopping
+from lambdaform.cli.program import shared_options, take_shared
+from lambdaform.cli.stacks import StackClass
+from lambdaform.model.problem import LambdaformError
+
+if TYPE_CHECKING:
+    from lambdaform.aws.session import AwsSession
+    from lambdaform.engine.state import State
+    from lambdaform.local.process import Running
+
+DEFAULT_PORT = 4566
+
+
+@click.command()
+@shared_options
+@click.option("--port", default=DEFAULT_PORT, show_default=True, help="Where to listen; another one when it is taken.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Which address to listen on.")
+@click.option("--no-reload", is_flag=True, help="Do not deploy again when a file is saved.")
+@click.option("--once", is_flag=True, help="Deploy, say so, and end: shows that it would work.")
+@click.pass_obj
+def local(options: Options, /, port: int, host: str, no_reload: bool, once: bool, **given: Any) -> None:
+    """Start a local AWS, deploy to it, follow the logs, deploy again on save. Needs no account and no network."""
+    from lambdaform.aws.session import LOCAL_REGION
+    from lambdaform.engine.deployment import STATE_FOLDER, project_root
+    from lambdaform.local.process import announce, find_running, start, withdraw
+
+    take_shared(options, given)
+    root = project_root(options.stack.source_file())
+    folder = root / STATE_FOLDER
+    already = find_running(folder)
+    if already is not None:
+        raise LambdaformError(
+            f"a local AWS is running for this project already, at {already.endpoint}",
+            hint="use it with --local, or end it first",
+        )
+    options.region = options.chosen_region() or LOCAL_REGION
+    options.deployment().check({}, [])  # mistakes are shown before anything starts
+    process = start(port=port, region=options.region, host=host, quiet=False)
+    try:
+        announce(folder, process.running)
+        with stopping() as stop:
+            session = _Session(options, process.running)
+            state = session.deploy(stop)
+            options.say(_summary(process.running, state))
+            if once:
+                return
+            session.follow(state, root, stop, reload=not no_reload, is_alive=lambda: process.popen.poll() is None)
+    finally:
+        withdraw(folder)
+        process.close()
+
+
+def _summary(running: Running, state: State) -> str:
+    lines = [click.style(f"local AWS at {running.endpoint}", bold=True)]
+    for record in state.records.values():
+        if record.kind == "lambda.url":
+            lines.append(f"  {record.address.rsplit('.', 1)[-1]}: {record.outputs['url']}")
+    lines.append("  Ctrl-C ends it; saving a file deploys again")
+    return "\n".join(lines)
+
+
+class _Session:
+    """One run of `local`: deploys, and deploys again, with one set of warm clients."""
+
+    def __init__(self, options: Options, running: Running) -> None:
+        self._options = options
+        self._running = running
+        self._aws: AwsSession | None = None
+
+    def deploy(self, stop: threading.Event) -> State:
+        """Plan and apply, exactly as for AWS."""
+        from lambdaform.aws.session import connect
+        from lambdaform.cli.progress import Lines
+        from lambdaform.engine.state import State
+
+        running = self._running
+        deployment = self._options.deployment(endpoint=running.endpoint, state_endpoint=f"local-{running.instance}")
+        deployment.account = None
+        packages = checked(self._options, deployment)
+        if self._aws is None:
+            self._aws = connect(region=deployment.graph.region, endpoint=running.endpoint, local=True)
+        account = self._aws.account
+        with deployment.store.lock(deployment.key(account), timeout=10):
+            plan, state = deployment.plan(packages, account=account, delete_data=True)
+            if not plan.changes:
+                return state or State(plan.key)
+            lines = Lines(self._options, as_json=False, total=len(plan.changes))
+            return deployment.apply(plan, packages, self._aws, progress=lines, stop=stop)
+
+    def follow(self, state: State, root: Path, stop: threading.Event, *, reload: bool, is_alive: Any) -> None:
+        """Show logs and deploy on save until told to stop, or until the local AWS ends."""
+        saved = threading.Event()
+        if reload:
+            threading.Thread(target=_watch, args=(root, saved, stop), daemon=True).start()
+        seen: set[str] = set()
+        begin = int(time.time() * 1000) - 1000
+        while not stop.is_set():
+            if not is_alive():
+                raise LambdaformError("the local AWS has ended", hint="start it again")
+            if saved.is_set():
+                saved.clear()
+                state = self._reload(state, stop)
+            begin = self._show_logs(state, begin, seen)
+            saved.wait(0.25)
+
+    def _show_logs(self, state: State, begin: int, seen: set[str]) -> int:
+        from lambdaform.cli.logs import group_of, new_events
+
+        assert self._aws is not None
+        latest = begin
+        for record in list(state.records.values()):
+            if record.kind != "lambda.function":
+                continue
+            name = click.style(record.address.removeprefix("lambda.function."), fg="cyan")
+            for event in new_events(self._aws, group_of(record), begin, seen):
+                latest = max(latest, int(event["timestamp"]) - 2_000)
+                click.echo(f"{name}  {event['message'].rstrip()}")
+        return latest
+
+    def _reload(self, state: State, stop: threading.Event) -> State:
+        from lambdaform.cli.program import show_error
+
+        began = time.monotonic()
+        try:
+            self._options.stack = load_again(self._options.stack)
+            state = self.deploy(stop)
+            self._options.say(f"deployed again in {time.monotonic() - began:.2f} s")
+        except LambdaformError as error:
+            show_error(error)
+        except Exception as error:  # noqa: BLE001 - the user's file, in the middle of an edit, may raise anything
+            self._options.say(f"{self._options.stack.source_file()} cannot be loaded: {type(error).__name__}: {error}")
+        return state
+
+
+def _watch(root: Path, saved: threading.Event, stop: threading.Event) -> None:
+    from watchfiles import DefaultFilter, watch
+
+    ignored = (*DefaultFilter.ignore_dirs, ".lambdaform")
+    for _ in watch(root, stop_event=stop, watch_filter=DefaultFilter(ignore_dirs=ignored), debounce=80, step=20):
+        saved.set()
+
+
+def load_again(stack: StackClass) -> StackClass:
+    """The stack class from its file as it is now, with the project's own modules loaded afresh."""
+    from lambdaform.engine.deployment import project_root
+
+    path = stack.source_file()
+    root = project_root(path)
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        own = file is not None and Path(file).is_relative_to(root) and ".venv" not in file
+        if own and name != "__main__" and not name.startswith("lambdaform"):
+            del sys.modules[name]
+    spec = importlib.util.spec_from_file_location("lambdaform_reloaded_stack", path)
+    if spec is None or spec.loader is None:
+        raise LambdaformError(f"{path} cannot be loaded again")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return cast(StackClass, getattr(module, stack.__name__))
