@@ -56,9 +56,17 @@ def decide_batch(
 
 def decide_concurrency(busy_since: float, now: float, maximum: int | None) -> int:
     """How many batches of one queue may be in flight, given since when there has been a backlog."""
-    # The sum of many short waits falls short of a whole step by rounding only.
-    grown = FIRST_CONCURRENCY + int((now - busy_since) * GROWTH_PER_SECOND + 1e-6)
-    return min(grown, MAX_CONCURRENCY) if maximum is None else maximum
+    return min(FIRST_CONCURRENCY + _steps(busy_since, now), MAX_CONCURRENCY) if maximum is None else maximum
+
+
+def next_growth(busy_since: float, now: float) -> float:
+    """When one more batch may be in flight than now."""
+    return busy_since + (_steps(busy_since, now) + 1) / GROWTH_PER_SECOND
+
+
+def _steps(busy_since: float, now: float) -> int:
+    # Seconds since the epoch are exact to a quarter of a microsecond only.
+    return int((now - busy_since) * GROWTH_PER_SECOND + 1e-5)
 
 
 def back_off(attempt: int, first: float = 1.0, last: float = 60.0) -> float:

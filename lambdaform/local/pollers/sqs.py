@@ -121,7 +121,7 @@ class QueuePoller:
             return True
         self._busy_since = since
         if self._maximum is None and self._in_flight < batching.MAX_CONCURRENCY:
-            self._wake_at(now + 1 / batching.GROWTH_PER_SECOND)
+            self._wake_at(batching.next_growth(since, now))
         return False
 
     def _wake_at(self, when: float) -> None:
