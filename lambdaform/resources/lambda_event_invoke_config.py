@@ -67,25 +67,21 @@ class EventInvokeConfigDriver:
         if destinations:
             request["DestinationConfig"] = destinations
         answer = aws.call("lambda", "PutFunctionEventInvokeConfig", **addressed(desired.props["function"]), **request)
-        return {"function_arn": answer.get("FunctionArn", desired.props["function"])}
+        return _outputs(answer, desired.props["function"])
 
     def update(self, aws: Aws, desired: Desired, record: Record, changed: frozenset[str]) -> Mapping[str, Any]:
         """PutFunctionEventInvokeConfig again: it replaces everything, so what is no longer set goes back."""
         return self.create(aws, desired)
 
     def find(self, aws: Aws, desired: Desired) -> Found | None:
-        """Never in the way: Put overwrites."""
-        return None
+        """The settings that are there, which Put overwrites."""
+        answer = _get(aws, desired.props["function"])
+        return None if answer is None else Found(_outputs(answer, desired.props["function"]), None)
 
     def read(self, aws: Aws, record: Record) -> Mapping[str, Any] | None:
         """Its outputs while the settings exist."""
-        try:
-            aws.call("lambda", "GetFunctionEventInvokeConfig", **addressed(record.props["function"]))
-        except AwsError as error:
-            if is_missing(error):
-                return None
-            raise
-        return record.outputs
+        answer = _get(aws, record.props["function"])
+        return None if answer is None else _outputs(answer, record.props["function"])
 
     def delete(self, aws: Aws, record: Record) -> None:
         """DeleteFunctionEventInvokeConfig."""
@@ -94,6 +90,19 @@ class EventInvokeConfigDriver:
         except AwsError as error:
             if not is_missing(error):
                 raise
+
+
+def _get(aws: Aws, function: str) -> Mapping[str, Any] | None:
+    try:
+        return aws.call("lambda", "GetFunctionEventInvokeConfig", **addressed(function))
+    except AwsError as error:
+        if is_missing(error):
+            return None
+        raise
+
+
+def _outputs(answer: Mapping[str, Any], function: str) -> Mapping[str, Any]:
+    return {"function_arn": answer.get("FunctionArn", function)}
 
 
 DRIVER = EventInvokeConfigDriver()

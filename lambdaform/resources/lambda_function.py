@@ -16,6 +16,7 @@ from lambdaform.model.runtimes import DEFAULT
 from lambdaform.model.units import items, megabytes, optional_days, optional_seconds, seconds
 from lambdaform.resources.iam_role import Role
 from lambdaform.resources.iam_role_policy import RolePolicy
+from lambdaform.resources.lambda_destination import right_to_deliver
 from lambdaform.resources.lambda_function_driver import FunctionDriver
 from lambdaform.resources.logs_group import LogGroup
 
@@ -341,11 +342,11 @@ class Function(Resource):
             )
         )
         for destination in (self.on_success, self.on_failure):
-            rights.extend(_right_to_deliver(destination))
+            rights.extend(right_to_deliver(destination))
 
     def _needs_of_settings(self, scope: Scope, rights: list[Grant]) -> None:
         """What dead letters, VPC, file system, tracing and secrets need of the role."""
-        rights.extend(_right_to_deliver(self.dead_letter))
+        rights.extend(right_to_deliver(self.dead_letter))
         everything: tuple[Input[str], ...] = ("*",)
         if self.vpc is not None:
             # The actions of AWS's AWSLambdaVPCAccessExecutionRole; EC2 has no narrower resource for them.
@@ -406,38 +407,6 @@ def merged_statements(rights: Iterable[Grant]) -> list[Mapping[str, Any]]:
 
 def _arn(value: Input[str] | Resource | None) -> Input[str] | None:
     return arn_of(value) if isinstance(value, Resource) else value
-
-
-_DELIVER = {
-    "sqs": ("sqs:SendMessage",),
-    "sns": ("sns:Publish",),
-    "lambda": ("lambda:InvokeFunction",),
-    "events": ("events:PutEvents",),
-    "s3": ("s3:ListBucket", "s3:PutObject"),
-}
-
-
-def _right_to_deliver(destination: Input[str] | Resource | None) -> list[Grant]:
-    """What the role needs so that Lambda can hand records to a destination.
-
-    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
-    """
-    if destination is None:
-        return []
-    if isinstance(destination, Resource):
-        service = destination.kind.split(".")[0]
-        arn: Input[str] = arn_of(destination)
-        target: Resource | None = destination
-    elif isinstance(destination, str):
-        service = destination.split(":")[2] if destination.count(":") >= 5 else ""
-        arn, target = destination, None
-    else:
-        return []
-    actions = _DELIVER.get(service)
-    if actions is None:
-        return []
-    resources = (arn, text("{}/*", arn)) if service == "s3" else (arn,)
-    return [Grant(actions, resources, target=target, verb="deliver")]
 
 
 DRIVER = FunctionDriver()

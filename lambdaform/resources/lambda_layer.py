@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Self
 import attrs
 
 from lambdaform.model.code import Build, Code, PythonCode
-from lambdaform.model.driver import Aws, AwsError, Desired, Found, Record, is_missing
+from lambdaform.model.driver import STACK_TAG, STAGE_TAG, Aws, AwsError, Desired, Found, Record, is_missing
 from lambdaform.model.marks import Expands, Length, OneOf, Pattern, Replaces
 from lambdaform.model.output import Input, output
 from lambdaform.model.resource import Naming, Resource, Scope
@@ -54,7 +54,7 @@ class Layer(Resource):
     license: Annotated[Input[str], Length(0, 512, source=PUBLISH)] = ""
     """The licence: an SPDX name, an address, or the text."""
     description: Annotated[Input[str], Length(0, 256, source=PUBLISH)] = ""
-    """For people."""
+    """For people; says which stack and stage it belongs to when not given."""
 
     arn = output(str, "The ARN of the latest version.", volatile=True)
     layer_arn = output(str, "The layer's ARN, without a version.")
@@ -95,8 +95,11 @@ class LayerDriver:
         return self._publish(aws, desired, record.outputs.get("versions", [record.outputs["version"]]))
 
     def find(self, aws: Aws, desired: Desired) -> Found | None:
-        """Never in the way: there is always a next version."""
-        return None
+        """The newest version when it is one we published; a layer has no tags, but its description says whose it is."""
+        found = _newest(aws, desired.physical_name)
+        if found is None or not _is_ours(found, _request(desired)):
+            return None
+        return Found(_outputs(found, []), None)
 
     def read(self, aws: Aws, record: Record) -> Mapping[str, Any] | None:
         """Its outputs while the latest version exists."""
@@ -119,43 +122,15 @@ class LayerDriver:
         name = desired.physical_name
         archive = package.archive.read_bytes()
         request = _request(desired)
-        answer = self._published_before(aws, name, archive, request, earlier)
-        if answer is None:
+        # An interrupted run may have published exactly this; again would leave a version that nobody deletes.
+        answer = _newest(aws, name)
+        if answer is None or answer["Version"] in earlier or not _is_ours(answer, request, archive):
             content: dict[str, Any] = {"ZipFile": archive}
             if len(archive) > ZIP_LIMIT and desired.artifacts is not None:
                 bucket, key = desired.artifacts(package)
                 content = {"S3Bucket": bucket, "S3Key": key}
             answer = aws.call("lambda", "PublishLayerVersion", LayerName=name, Content=content, **request)
-        version = answer["Version"]
-        return {
-            "arn": answer["LayerVersionArn"],
-            "layer_arn": answer["LayerVersionArn"].rpartition(":")[0],
-            "version": version,
-            "versions": [*(v for v in earlier if v != version), version],
-        }
-
-    def _published_before(
-        self, aws: Aws, name: str, archive: bytes, request: Mapping[str, Any], earlier: list[int]
-    ) -> Mapping[str, Any] | None:
-        """The newest version where an interrupted run of ours has just published exactly this.
-
-        A layer has no tags to tell whose it is, and publishing the same again would leave a version behind that
-        nobody deletes; contents, runtimes and texts tell as much.
-        """
-        try:
-            newest = aws.call("lambda", "ListLayerVersions", LayerName=name, MaxItems=1).get("LayerVersions", [])
-        except AwsError as error:
-            if is_missing(error):
-                return None
-            raise
-        if not newest or newest[0]["Version"] in earlier:
-            return None
-        found = _version(aws, name, newest[0]["Version"])
-        same = found is not None and (
-            found.get("Content", {}).get("CodeSha256") == base64.b64encode(hashlib.sha256(archive).digest()).decode()
-            and all((found.get(member) or None) == (request.get(member) or None) for member in _MEMBERS)
-        )
-        return found if same else None
+        return _outputs(answer, earlier)
 
 
 _MEMBERS = ("CompatibleRuntimes", "CompatibleArchitectures", "Description", "LicenseInfo")
@@ -168,9 +143,38 @@ def _request(desired: Desired) -> dict[str, Any]:
         request["CompatibleRuntimes"] = [runtime]
     if desired.get("license"):
         request["LicenseInfo"] = desired.props["license"]
-    if desired.get("description"):
-        request["Description"] = desired.props["description"]
+    owner = f"{desired.tags.get(STACK_TAG)} {desired.tags.get(STAGE_TAG)} {desired.address}"
+    request["Description"] = desired.get("description") or owner[:256]
     return request
+
+
+def _is_ours(found: Mapping[str, Any], request: Mapping[str, Any], archive: bytes | None = None) -> bool:
+    """Whether a version was published with this request (and this archive)."""
+    if archive is not None:
+        digest = base64.b64encode(hashlib.sha256(archive).digest()).decode()
+        if found.get("Content", {}).get("CodeSha256") != digest:
+            return False
+    return all((found.get(member) or None) == (request.get(member) or None) for member in _MEMBERS)
+
+
+def _newest(aws: Aws, name: str) -> Mapping[str, Any] | None:
+    try:
+        versions = aws.call("lambda", "ListLayerVersions", LayerName=name, MaxItems=1).get("LayerVersions", [])
+    except AwsError as error:
+        if is_missing(error):
+            return None
+        raise
+    return _version(aws, name, max(each["Version"] for each in versions)) if versions else None
+
+
+def _outputs(answer: Mapping[str, Any], earlier: list[int]) -> Mapping[str, Any]:
+    version = answer["Version"]
+    return {
+        "arn": answer["LayerVersionArn"],
+        "layer_arn": answer["LayerVersionArn"].rpartition(":")[0],
+        "version": version,
+        "versions": [*(each for each in earlier if each != version), version],
+    }
 
 
 def _version(aws: Aws, name: str, version: int) -> Mapping[str, Any] | None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 
 import attrs
 
-from lambdaform.model.driver import Aws, AwsError, Desired, Found, Record, is_missing
+from lambdaform.model.driver import STACK_TAG, STAGE_TAG, Aws, AwsError, Desired, Found, Record, is_missing
 from lambdaform.model.marks import Length, OneOf, Pattern
 from lambdaform.model.output import Input, output
 from lambdaform.model.resource import Resource
@@ -72,7 +72,8 @@ def statement_id(desired: Desired) -> str:
     So a changed statement can stand beside the old one for a moment, and no caller is ever shut out.
     """
     name = re.sub(r"[^a-zA-Z0-9-_]+", "-", desired.address.removeprefix("lambda.permission."))
-    content = json.dumps([desired.address, dict(desired.props)], sort_keys=True)
+    owner = [desired.tags.get(STACK_TAG), desired.tags.get(STAGE_TAG), desired.address]
+    content = json.dumps([owner, dict(desired.props)], sort_keys=True)
     return f"{name[:83]}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 
@@ -103,7 +104,8 @@ class PermissionDriver:
             if error.code not in self.exists:
                 raise
             outputs = {"statement_id": statement_id(desired)}  # an interrupted run got this far
-        if outputs != dict(record.outputs) or record.props["function"] != desired.props["function"]:
+        # A record without props stands for a statement that was found, which is this very one.
+        if record.props and (outputs != dict(record.outputs) or record.props["function"] != desired.props["function"]):
             self.delete(aws, record)
         return outputs
 

@@ -74,23 +74,12 @@ class ProvisionedConcurrencyDriver:
         return self.create(aws, desired)
 
     def find(self, aws: Aws, desired: Desired) -> Found | None:
-        """Never in the way: Put overwrites."""
-        return None
+        """What is provisioned there, which Put overwrites."""
+        return Found({"function_name": desired.props["function"]}, None) if _exists(aws, desired.props) else None
 
     def read(self, aws: Aws, record: Record) -> Mapping[str, Any] | None:
         """Its outputs while it exists."""
-        try:
-            aws.call(
-                "lambda",
-                "GetProvisionedConcurrencyConfig",
-                FunctionName=record.props["function"],
-                Qualifier=record.props["qualifier"],
-            )
-        except AwsError as error:
-            if is_missing(error):
-                return None
-            raise
-        return record.outputs
+        return record.outputs if _exists(aws, record.props) else None
 
     def delete(self, aws: Aws, record: Record) -> None:
         """DeleteProvisionedConcurrencyConfig."""
@@ -104,6 +93,21 @@ class ProvisionedConcurrencyDriver:
         except AwsError as error:
             if not is_missing(error):
                 raise
+
+
+def _exists(aws: Aws, props: Mapping[str, Any]) -> bool:
+    try:
+        aws.call(
+            "lambda",
+            "GetProvisionedConcurrencyConfig",
+            FunctionName=props["function"],
+            Qualifier=props["qualifier"],
+        )
+    except AwsError as error:
+        if is_missing(error):
+            return False
+        raise
+    return True
 
 
 DRIVER = ProvisionedConcurrencyDriver()
