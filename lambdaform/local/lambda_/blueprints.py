@@ -1,0 +1,145 @@
+"""From a function version to what its environments are made of: code on disk, search path, environment variables.
+
+https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html. Nothing of the host's own environment gets
+in: no credentials, no AWS configuration, no PYTHON* variables.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lambdaform.local.lambda_ import platform_log
+from lambdaform.local.lambda_.environment import Blueprint
+from lambdaform.local.lambda_.plane import Plane
+from lambdaform.local.lambda_.values import Function, Version
+from lambdaform.local.ports import ACCOUNT, AwsFault
+
+HERE = f"python{sys.version_info.major}.{sys.version_info.minor}"
+"""The runtime that this interpreter is."""
+
+
+def is_run_here(version: Version) -> bool:
+    """Whether a version's runtime is one this local AWS can run."""
+    return version.runtime.startswith("python")
+
+
+def not_run_here(version: Version) -> AwsFault:
+    """What an invocation of a runtime that is not run here answers."""
+    kind = version.runtime or "a container image"
+    text = f"the local AWS runs Python functions only; this one is {kind}, so it was not run"
+    return AwsFault("NotImplemented", text, status=501, type="Service")
+
+
+class Blueprints:
+    """Makes and remembers blueprints by generation."""
+
+    def __init__(self, plane: Plane, runtime: Path) -> None:
+        self._plane = plane
+        self._runtime = runtime
+        self._made: dict[str, Blueprint] = {}
+
+    async def of(self, function: Function, version: Version) -> Blueprint:
+        """The blueprint of a version. Raises `AwsFault` when it cannot be run here."""
+        made = self._made.get(version.generation)
+        if made is None:
+            made = await self._make(function, version)
+            self._made[version.generation] = made
+            while len(self._made) > 1000:
+                del self._made[next(iter(self._made))]
+        return made
+
+    async def _make(self, function: Function, version: Version) -> Blueprint:
+        if not is_run_here(version) or version.code.key is None:
+            raise not_run_here(version)
+        folder = await self._plane.codes.unpacked(version.code.key)
+        keys: list[str] = []
+        for arn in version.layers:
+            layer = self._plane.layer_version(arn, with_deleted=True)
+            if layer is not None and layer.code.key is not None:
+                keys.append(layer.code.key)
+        opt = await self._plane.codes.layered(keys)
+        logging = version.logging
+        style = platform_log.Style(
+            format="JSON" if logging["LogFormat"] == "JSON" else "Text",
+            system_level=_level(logging.get("SystemLogLevel")),
+        )
+        return Blueprint(
+            name=function.name,
+            arn=function.arn,
+            version=version.number,
+            runtime=version.runtime.replace("python", "python:", 1),
+            region=function.region,
+            memory_size=version.memory_size,
+            timeout=float(version.timeout),
+            log_group=logging["LogGroup"],
+            log_style=style,
+            environ=environ(
+                function, version, folder=folder, opt=opt, runtime=self._runtime, address=self._plane.address()
+            ),
+            folder=folder,
+            path=search_path(folder, opt, self._runtime, version.environment.get("PYTHONPATH")),
+        )
+
+
+def _level(given: str | None) -> platform_log.SystemLevel:
+    return "DEBUG" if given == "DEBUG" else "WARN" if given == "WARN" else "INFO"
+
+
+def search_path(folder: Path, opt: Path | None, runtime: Path, extra: str | None) -> Sequence[str]:
+    """Code first, then layers, then what the runtime ships, then the standard library: Lambda's order."""
+    path = [str(folder)]
+    if opt is not None:
+        path += [str(opt / "python" / "lib" / HERE / "site-packages"), str(opt / "python")]
+    path += [part for part in (extra or "").split(os.pathsep) if part]
+    path.append(str(runtime))
+    standard = sysconfig.get_path("stdlib")
+    path += [standard, sysconfig.get_config_var("DESTSHARED") or os.path.join(standard, "lib-dynload")]  # noqa: PTH118
+    return path
+
+
+def environ(
+    function: Function, version: Version, *, folder: Path, opt: Path | None, runtime: Path, address: str
+) -> Mapping[str, str]:
+    """The variables Lambda sets, the function's own, and what keeps a handler inside the local AWS."""
+    layers = opt or Path("/opt")
+    variables = {
+        "LANG": "en_US.UTF-8",
+        "LC_CTYPE": "C.UTF-8",
+        "TZ": ":UTC",
+        "SHLVL": "0",
+        "PATH": f"/usr/local/bin:/usr/bin/:/bin:{layers}/bin",
+        "LD_LIBRARY_PATH": f"{runtime}:{folder}:{folder}/lib:{layers}/lib",
+        "PYTHONPATH": str(runtime),
+        "PWD": str(folder),
+        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+        "AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1:2000",
+        "_AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1",
+        "_AWS_XRAY_DAEMON_PORT": "2000",
+        # A handler reaches the local AWS and nothing else: https endpoints of real services are never configured.
+        "AWS_ENDPOINT_URL": address,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        **version.environment,
+        "_HANDLER": version.handler,
+        "AWS_REGION": function.region,
+        "AWS_DEFAULT_REGION": function.region,
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{version.runtime}",
+        "AWS_LAMBDA_FUNCTION_NAME": function.name,
+        "AWS_LAMBDA_FUNCTION_VERSION": version.number,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(version.memory_size),
+        "AWS_LAMBDA_LOG_GROUP_NAME": version.logging["LogGroup"],
+        # The door reads an account out of a key of twelve digits.
+        "AWS_ACCESS_KEY_ID": "ASIALOCALLAMBDAFORM0" if function.account == ACCOUNT else function.account,
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_SESSION_TOKEN": "local",
+        "LAMBDA_TASK_ROOT": str(folder),
+        "LAMBDA_RUNTIME_DIR": str(runtime),
+    }
+    logging = version.logging
+    if logging["LogFormat"] == "JSON":
+        variables["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
+        variables["AWS_LAMBDA_LOG_LEVEL"] = logging.get("ApplicationLogLevel", "INFO")
+    return variables

@@ -1,0 +1,204 @@
+"""A small runtime client, for systems AWS's own is not made for. A program, not a module: run by its path.
+
+    python -S bootstrap.py SEARCH_PATH
+
+Standard library and the public Runtime API only. Answers, error bodies and log lines are those of AWS's client
+(https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html).
+"""
+
+import http.client
+import importlib
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+import types
+
+sys.path[:] = sys.argv[1].split(os.pathsep)
+sys.argv[:] = ["/var/runtime/bootstrap.py"]
+PREFIX = "/2018-06-01/runtime"
+REQUEST = {"id": ""}
+
+
+class Failure(Exception):
+    def __init__(self, kind, message, trace=()):
+        super().__init__(message)
+        self.kind, self.message, self.trace = kind, message, list(trace)
+
+
+class Context:
+    """What a handler gets as its second argument."""
+
+    def __init__(self, headers):
+        environ = os.environ
+        self.aws_request_id = headers["Lambda-Runtime-Aws-Request-Id"]
+        self.invoked_function_arn = headers["Lambda-Runtime-Invoked-Function-Arn"]
+        self.function_name = environ.get("AWS_LAMBDA_FUNCTION_NAME")
+        self.function_version = environ.get("AWS_LAMBDA_FUNCTION_VERSION")
+        self.memory_limit_in_mb = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+        self.log_group_name = environ.get("AWS_LAMBDA_LOG_GROUP_NAME")
+        self.log_stream_name = environ.get("AWS_LAMBDA_LOG_STREAM_NAME")
+        self.tenant_id = headers.get("Lambda-Runtime-Aws-Tenant-Id")
+        self._deadline = int(headers["Lambda-Runtime-Deadline-Ms"])
+        self.client_context = self._client(headers.get("Lambda-Runtime-Client-Context"))
+        identity = json.loads(headers.get("Lambda-Runtime-Cognito-Identity") or "{}")
+        self.identity = types.SimpleNamespace(
+            cognito_identity_id=identity.get("cognitoIdentityId"),
+            cognito_identity_pool_id=identity.get("cognitoIdentityPoolId"),
+        )
+
+    def _client(self, text):
+        if not text:
+            return None
+        try:
+            given = json.loads(text)
+        except ValueError as error:
+            message = f"Unable to parse Client Context JSON: {error}"
+            raise Failure("Runtime.LambdaContextUnmarshalError", message) from None
+        client = types.SimpleNamespace(
+            **{
+                key: (given.get("client") or {}).get(key)
+                for key in ("installation_id", "app_title", "app_version_name", "app_version_code", "app_package_name")
+            }
+        )
+        return types.SimpleNamespace(custom=given.get("custom"), env=given.get("env"), client=client)
+
+    def get_remaining_time_in_millis(self):
+        return max(self._deadline - int(time.time() * 1000), 0)
+
+
+def find_handler(name):
+    module, dot, function = name.rpartition(".")
+    if not dot:
+        text = f"Bad handler '{name}': not enough values to unpack (expected 2, got 1)"
+        raise Failure("Runtime.MalformedHandlerName", text)
+    if module.split(".")[0] in sys.builtin_module_names:
+        raise Failure("Runtime.BuiltInModuleConflict", f"Cannot use built-in module {module} as a handler module")
+    try:
+        loaded = importlib.import_module(module.replace("/", "."))
+    except ImportError as error:
+        raise Failure("Runtime.ImportModuleError", f"Unable to import module '{module}': {error}") from error
+    except SyntaxError as error:
+        trace = [f'  File "{error.filename}" Line {error.lineno}\n    {error.text}']
+        raise Failure("Runtime.UserCodeSyntaxError", f"Syntax error in module '{module}': {error}", trace) from error
+    try:
+        return getattr(loaded, function)
+    except AttributeError:
+        text = f"Handler '{function}' missing on module '{module}'"
+        raise Failure("Runtime.HandlerNotFound", text) from None
+
+
+def describe(error, request_id):
+    """An exception as the error object AWS's client posts; frames of this file are cut from its start."""
+    if isinstance(error, Failure):
+        kind, message, trace = error.kind, error.message, error.trace
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        while frames and frames[0].filename == __file__:
+            frames.pop(0)
+        kind, message, trace = type(error).__name__, str(error), traceback.format_list(frames)
+    return {"errorMessage": message, "errorType": kind, "requestId": request_id, "stackTrace": trace}
+
+
+def report(error):
+    """Log an error as one event: carriage returns between its lines, as AWS's client does."""
+    kind, message = error["errorType"], error["errorMessage"]
+    if os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON":
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        print(json.dumps({"timestamp": now, "level": "ERROR", **error}), flush=True)
+        return
+    lines = [f"[ERROR] {kind}" + (f": {message}" if message else ""), "Traceback (most recent call last):"]
+    for entry in error["stackTrace"]:
+        for line in entry.splitlines():
+            text = line.lstrip(" ")
+            lines.append("\u00a0" * (len(line) - len(text)) + text)
+    print("\r".join(lines), flush=True)
+
+
+class JsonLines(logging.Formatter):
+    def format(self, record):
+        line = {
+            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+            "level": record.levelname,
+            "message": record.getMessage(),
+            "logger": record.name,
+            "requestId": REQUEST["id"],
+        }
+        return json.dumps(line)
+
+
+class TextLines(logging.Formatter):
+    converter = time.gmtime
+
+    def format(self, record):
+        record.aws_request_id = REQUEST["id"]
+        return super().format(record)
+
+
+def set_up_logging():
+    handler = logging.StreamHandler(sys.stdout)
+    if os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON":
+        handler.setFormatter(JsonLines())
+    else:
+        layout = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s"
+        handler.setFormatter(TextLines(layout, "%Y-%m-%dT%H:%M:%S"))
+    root = logging.getLogger()
+    level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper()
+    if level:
+        root.setLevel({"TRACE": "DEBUG", "FATAL": "CRITICAL"}.get(level, level))
+    root.addHandler(handler)
+
+
+def main():
+    sys.stdout.reconfigure(encoding="utf-8", line_buffering=True)
+    api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"], timeout=None)
+
+    def call(method, path, body=None, headers=None):
+        api.request(method, PREFIX + path, body=body, headers=headers or {})
+        answer = api.getresponse()
+        return answer.headers, answer.read()
+
+    def post_error(path, error):
+        call("POST", path, json.dumps(error), {"Lambda-Runtime-Function-Error-Type": error["errorType"]})
+
+    set_up_logging()
+    try:
+        handler = find_handler(os.environ["_HANDLER"])
+    except Exception as error:
+        description = describe(error, "")
+        report(description)
+        post_error("/init/error", description)
+        sys.exit(1)
+    while True:
+        headers, event = call("GET", "/invocation/next")
+        REQUEST["id"] = headers["Lambda-Runtime-Aws-Request-Id"]
+        os.environ["_X_AMZN_TRACE_ID"] = headers.get("Lambda-Runtime-Trace-Id") or ""
+        path = f"/invocation/{REQUEST['id']}"
+        try:
+            context = Context(headers)
+            try:
+                event = json.loads(event)
+            except ValueError as error:
+                text = f"Unable to unmarshal input: {error}"
+                raise Failure("Runtime.UnmarshalError", text) from None
+            result = handler(event, context)
+            kind = "application/json"
+            if isinstance(result, bytes):
+                body, kind = result, "application/unknown"
+            else:
+                try:
+                    body = json.dumps(result, ensure_ascii=False).encode()
+                except (TypeError, ValueError) as error:
+                    raise Failure("Runtime.MarshalError", f"Unable to marshal response: {error}") from None
+        except Exception as error:
+            description = describe(error, REQUEST["id"])
+            report(description)
+            post_error(path + "/error", description)
+        else:
+            call("POST", path + "/response", body, {"Content-Type": kind})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,477 @@
+"""One execution environment: a handler process and what outlives it, through INIT, INVOKE, freeze and reset.
+
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html. An environment belongs to one version of
+one function and serves one event at a time. After a crash or timeout its process is gone while its /tmp and log stream
+stay, and the next event initialises it again within that event's own time. Which environment serves which event is
+the pool's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+import attrs
+
+from lambdaform.local.lambda_ import platform_log
+from lambdaform.local.lambda_.output import Output
+from lambdaform.local.lambda_.processes import Order, Process, Spawner
+from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Event, Reply, RuntimeApi
+
+INIT_LIMIT = 10.0
+"""Seconds the first initialisation may take; the second one has the function's timeout."""
+_TAIL_KEPT = 256 * 1024
+_WATCH_AFTER = 0.01
+_WATCH_EVERY = 0.005
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class LogWriter(Protocol):
+    """Where an environment's log lines go."""
+
+    def write(self, text: str) -> None:
+        """Keep one log event."""
+        ...
+
+
+@attrs.frozen(eq=False)
+class Blueprint:
+    """What every environment of one function version has in common."""
+
+    name: str
+    arn: str
+    """Unqualified."""
+    version: str
+    runtime: str
+    region: str
+    memory_size: int
+    """MB."""
+    timeout: float
+    """Seconds."""
+    log_group: str
+    log_style: platform_log.Style
+    environ: Mapping[str, str]
+    """Everything the handler's process has in its environment, but for what differs from process to process."""
+    folder: Path
+    """The unpacked code."""
+    path: Sequence[str]
+    """The module search path."""
+
+
+@attrs.frozen(eq=False)
+class Ending:
+    """How one invocation ended, with what it logged."""
+
+    payload: bytes
+    status: Literal["success", "error", "timeout"]
+    """`error` for whatever ended the process; a function's own error is a `success` of the platform."""
+    is_error: bool
+    error_type: str | None
+    log: str
+    report: platform_log.Report
+    was_cold: bool
+
+
+Turn = Literal["ready", "init-error", "exited", "timeout", "out-of-memory", "too-large"]
+
+
+class Environment:
+    """See the module. `retire` must be called in the end."""
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        *,
+        spawner: Spawner,
+        log: LogWriter,
+        stream: str,
+        parent_folder: Path,
+        now: Callable[[], float],
+        initialization: Literal["on-demand", "provisioned-concurrency"] = "on-demand",
+    ) -> None:
+        self.blueprint = blueprint
+        self.stream = stream
+        self.initialization = initialization
+        self.served = 0
+        self.idle_since = now()
+        self._spawner = spawner
+        self._log = log
+        self._now = now
+        self._folder = Path(tempfile.mkdtemp(prefix="environment-", dir=parent_folder))
+        self._loop = asyncio.get_running_loop()
+        self._process: Process | None = None
+        self._api: RuntimeApi | None = None
+        self._output: Output | None = None
+        self._turn: asyncio.Future[Turn] | None = None
+        self._reply: Reply | None = None
+        self._replied_at = 0.0
+        self._lines: deque[str] = deque()
+        self._lines_size = 0
+        self._memory: int | None = None
+        self._peak = 0
+        self._is_frozen = False
+        self._freezing: asyncio.Handle | None = None
+        self._is_retired = False
+        self._is_fresh = True
+        self._init_duration: float | None = None
+
+    # What the Runtime API tells
+
+    def on_next(self) -> None:
+        self._resolve("ready")
+
+    def on_reply(self, reply: Reply) -> None:
+        self._replied_at = time.monotonic()
+        self._reply = reply
+        if reply.is_too_large:
+            self._resolve("too-large")
+
+    def on_init_error(self, reply: Reply) -> None:
+        self._reply = reply
+        self._resolve("init-error")
+
+    # What the pool asks
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a process is initialised and waiting."""
+        return self._process is not None and not self._process.exited.done()
+
+    @property
+    def is_retired(self) -> bool:
+        """Whether it was told to end."""
+        return self._is_retired
+
+    async def initialise(self) -> bool:
+        """INIT ahead of any event, as provisioned concurrency does. False when it failed; the reason is in the log."""
+        failure = await self._first_init()
+        if failure is None:
+            self._rest()
+        return failure is None
+
+    async def invoke(self, event: Event, *, timeout: float) -> Ending:
+        """Serve one event. Always ends within the initialisation limit and `timeout` (seconds)."""
+        self._lines.clear()
+        self._lines_size = 0
+        self._wake()
+        was_cold = self.served == 0 and self._is_fresh
+        self.served += 1
+        again = self._process is None or self._process.exited.done()
+        if again and self._is_fresh:
+            again = await self._first_init() is not None
+        begun = time.monotonic()
+        self._platform(
+            platform_log.start(
+                self.blueprint.log_style,
+                self._now(),
+                request_id=event.request_id,
+                version=self.blueprint.version,
+                function_arn=event.function_arn,
+            )
+        )
+        self._reply = None
+        if again:
+            failed = await self._second_init(event, timeout)
+            if failed is not None:
+                return self._end(event, failed, begun, timeout, was_cold=was_cold)
+        assert self._api is not None
+        self._turn = self._loop.create_future()
+        assert self._process is not None
+        if self._process.exited.done():
+            self._resolve("exited")
+        else:
+            event = attrs.evolve(
+                event, deadline_ms=math.ceil(time.time() * 1000 + (timeout - self._since(begun)) * 1000)
+            )
+            self._api.deliver(event)
+        turn = await self._wait(timeout - self._since(begun))
+        return self._end(event, turn, begun, timeout, was_cold=was_cold)
+
+    def retire(self) -> None:
+        """End the process and remove what it left. Nothing is served after this; twice is harmless."""
+        if self._is_retired:
+            return
+        self._is_retired = True
+        self._drop_process()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    # INIT
+
+    async def _first_init(self) -> Turn | None:
+        """The INIT phase; returns what went wrong, which is then repeated inside the first invocation."""
+        self._is_fresh = False
+        blueprint = self.blueprint
+        self._platform(
+            platform_log.init_start(
+                blueprint.log_style,
+                self._now(),
+                runtime=blueprint.runtime,
+                region=blueprint.region,
+                name=blueprint.name,
+                version=blueprint.version,
+            )
+        )
+        begun = time.monotonic()
+        turn = await self._start_process(INIT_LIMIT)
+        duration = self._since(begun) * 1000
+        if turn == "ready":
+            self._init_duration = duration
+            return None
+        self._report_init("init", turn, duration)
+        return turn
+
+    async def _second_init(self, event: Event, timeout: float) -> Turn | None:
+        begun = time.monotonic()
+        turn = await self._start_process(timeout)
+        if turn == "ready":
+            return None
+        self._report_init("invoke", turn, self._since(begun) * 1000)
+        return turn
+
+    def _report_init(self, phase: str, turn: Turn, duration: float) -> None:
+        self._drain()
+        kind = None if turn == "timeout" else self._error_type(turn)
+        self._platform(
+            platform_log.init_report(
+                self.blueprint.log_style,
+                self._now(),
+                duration=duration,
+                phase=phase,
+                status="timeout" if turn == "timeout" else "error",
+                error_type=kind,
+            )
+        )
+        if phase == "init":
+            self._drop_process()
+
+    async def _start_process(self, limit: float) -> Turn:
+        """Start a process and wait until it asks for its first event, fails, or `limit` seconds have passed."""
+        self._drop_process()
+        blueprint = self.blueprint
+        scratch = self._folder / "tmp"
+        home = self._folder / "home"
+        scratch.mkdir(exist_ok=True)
+        home.mkdir(exist_ok=True)
+        self._reply = None
+        self._turn = self._loop.create_future()
+        self._api = RuntimeApi(self)
+        address = await self._api.start()
+        environ = {
+            **blueprint.environ,
+            "HOME": str(home),
+            "TMPDIR": str(scratch),
+            "AWS_LAMBDA_LOG_STREAM_NAME": self.stream,
+            "AWS_LAMBDA_INITIALIZATION_TYPE": self.initialization,
+            "AWS_LAMBDA_RUNTIME_API": address,
+        }
+        self._output = Output(self._take_line)
+        try:
+            order = Order(environ=environ, folder=str(blueprint.folder), path=blueprint.path)
+            self._process = await self._spawner.spawn(order, self._output.write_end)
+        finally:
+            self._output.started()
+        self._process.exited.add_done_callback(lambda _: self._resolve("exited"))
+        if self._is_retired:
+            self._process.kill()
+        return await self._wait(limit)
+
+    # INVOKE
+
+    def _end(self, event: Event, turn: Turn, begun: float, timeout: float, *, was_cold: bool) -> Ending:
+        """Turn what happened into the invocation's answer, write the closing log lines, and rest or reset."""
+        style = self.blueprint.log_style
+        self._drain()
+        finished = self._replied_at if turn in ("ready", "too-large") else time.monotonic()
+        duration = min((finished - begun) * 1000, timeout * 1000) if turn == "timeout" else (finished - begun) * 1000
+        if turn == "exited" and self._reply is not None and self._reply.error_type is None:
+            turn = "ready"  # it answered and left: the answer counts
+        reply = self._reply
+        status: Literal["success", "error", "timeout"] = "success"
+        error_type: str | None = None
+        match turn:
+            case "ready" if reply is not None:
+                payload, is_error, error_type = reply.body, reply.error_type is not None, reply.error_type
+            case "init-error" if reply is not None:
+                payload, is_error, status, error_type = reply.body, True, "error", reply.error_type
+            case "too-large":
+                text = f"Response payload size exceeded maximum allowed payload size ({LARGEST_RESPONSE} bytes)."
+                payload, is_error = _error(text, "Function.ResponseSizeTooLarge"), True
+                error_type = "Function.ResponseSizeTooLarge"
+            case "timeout":
+                text = f"RequestId: {event.request_id} Error: Task timed out after {timeout:.2f} seconds"
+                payload, is_error, status = _error(text, "Sandbox.Timedout", type_first=True), True, "timeout"
+                error_type = "Sandbox.Timedout"
+            case _:
+                reason = "Runtime exited with error: signal: killed"
+                if turn != "out-of-memory" and self._process is not None and self._process.exited.done():
+                    reason = exit_reason(self._process.exited.result())
+                payload = _error(f"RequestId: {event.request_id} Error: {reason}", "Runtime.ExitError", type_first=True)
+                is_error, status, error_type = True, "error", self._error_type(turn)
+        if turn == "timeout":
+            self._keep(f"{_stamp(self._now())} {event.request_id} Task timed out after {timeout:.2f} seconds\n\n")
+        report = platform_log.Report(
+            request_id=event.request_id,
+            duration=max(duration, 0.01),
+            memory_size=self.blueprint.memory_size,
+            max_memory=self._measure(),
+            init_duration=self._init_duration,
+            status=status,
+            error_type=error_type if status == "error" else None,
+        )
+        self._init_duration = None
+        self._platform(platform_log.end(style, self._now(), report))
+        if turn == "ready" and self.is_ready:
+            self._rest()
+        else:
+            self._drop_process()
+        self.idle_since = self._now()
+        return Ending(
+            payload=payload,
+            status=status,
+            is_error=is_error,
+            error_type=error_type,
+            log="".join(self._lines),
+            report=report,
+            was_cold=was_cold,
+        )
+
+    def _error_type(self, turn: Turn) -> str:
+        if turn == "init-error" and self._reply is not None and self._reply.error_type:
+            return self._reply.error_type
+        return "Runtime.OutOfMemory" if turn == "out-of-memory" else "Runtime.ExitError"
+
+    # Waiting
+
+    async def _wait(self, limit: float) -> Turn:
+        """Wait for the turn under way, at most `limit` seconds of real time: handlers run in real time."""
+        assert self._turn is not None
+        timer = self._loop.call_later(max(limit, 0.0), self._resolve, "timeout")
+        watch = self._loop.call_later(_WATCH_AFTER, self._watch, self._turn)
+        try:
+            return await self._turn
+        finally:
+            timer.cancel()
+            watch.cancel()
+
+    def _resolve(self, turn: Turn) -> None:
+        if self._turn is not None and not self._turn.done():
+            self._turn.set_result(turn)
+
+    def _watch(self, turn: asyncio.Future[Turn]) -> None:
+        """Look at the process's memory every few milliseconds while it works, and end it above its size."""
+        if turn.done() or self._process is None:
+            return
+        if self._resident() > self.blueprint.memory_size * 1024 * 1024:
+            self._resolve("out-of-memory")
+            return
+        self._loop.call_later(_WATCH_EVERY, self._watch, turn)
+
+    # The process
+
+    def _wake(self) -> None:
+        if self._freezing is not None:
+            self._freezing.cancel()
+            self._freezing = None
+        if self._is_frozen and self._process is not None:
+            self._is_frozen = False
+            self._process.signal(signal.SIGCONT)
+
+    def _rest(self) -> None:
+        # After this turn of the loop, so that the caller's answer goes out first.
+        self._freezing = self._loop.call_soon(self._freeze)
+
+    def _freeze(self) -> None:
+        self._freezing = None
+        if self._process is not None and not self._is_retired:
+            self._is_frozen = True
+            self._process.signal(signal.SIGSTOP)
+
+    def _drop_process(self) -> None:
+        if self._freezing is not None:
+            self._freezing.cancel()
+            self._freezing = None
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+        if self._api is not None:
+            self._api.close()
+            self._api = None
+        if self._output is not None:
+            self._output.close()
+            self._output = None
+        if self._memory is not None:
+            os.close(self._memory)
+            self._memory = None
+        self._is_frozen = False
+
+    def _resident(self) -> int:
+        """Bytes of memory the process holds now; 0 where the system does not say."""
+        if self._process is None:
+            return 0
+        try:
+            if self._memory is None:
+                self._memory = os.open(f"/proc/{self._process.pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
+            resident = int(os.pread(self._memory, 128, 0).split()[1]) * _PAGE
+        except (OSError, IndexError):
+            return 0
+        self._peak = max(self._peak, resident)
+        return resident
+
+    def _measure(self) -> int:
+        """The most memory seen so far, in whole MB."""
+        self._resident()
+        return min(math.ceil(self._peak / 1024 / 1024), self.blueprint.memory_size)
+
+    # The log
+
+    def _drain(self) -> None:
+        if self._output is not None:
+            self._output.flush()
+
+    def _take_line(self, text: str) -> None:
+        self._keep(text)
+
+    def _platform(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self._keep(line)
+
+    def _keep(self, text: str) -> None:
+        self._log.write(text)
+        self._lines.append(text)
+        self._lines_size += len(text)
+        while self._lines_size > _TAIL_KEPT and len(self._lines) > 1:
+            self._lines_size -= len(self._lines.popleft())
+
+    def _since(self, begun: float) -> float:
+        return time.monotonic() - begun
+
+
+def exit_reason(status: int) -> str:
+    """A wait status in the words of Lambda's `Runtime.ExitError`."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        return f"Runtime exited with error: signal: {(signal.strsignal(number) or str(number)).lower()}"
+    code = os.waitstatus_to_exitcode(status)
+    if code == 0:
+        return "Runtime exited without providing a reason"
+    return f"Runtime exited with error: exit status {code}"
+
+
+def _error(message: str, kind: str, *, type_first: bool = False) -> bytes:
+    body = {"errorType": kind, "errorMessage": message} if type_first else {"errorMessage": message, "errorType": kind}
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _stamp(now: float) -> str:
+    return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

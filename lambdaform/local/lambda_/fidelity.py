@@ -1,0 +1,66 @@
+"""What the local AWS accepts without honouring it, said out loud per function. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from lambdaform.local.lambda_.blueprints import HERE, is_run_here
+from lambdaform.local.lambda_.values import Function, Version
+
+
+@attrs.frozen
+class Difference:
+    """One setting and what becomes of it here."""
+
+    setting: str
+    says: str
+
+
+def not_honoured(function: Function, *, is_isolated: bool) -> list[Difference]:
+    """The settings of a function's `$LATEST` that have no effect here."""
+    return [*_of_version(function.latest, is_isolated=is_isolated), *_of_function(function)]
+
+
+def _of_version(version: Version, *, is_isolated: bool) -> Iterator[Difference]:
+    settings = version.settings
+    if not is_run_here(version):
+        yield Difference("Runtime", f"{version.runtime or 'container images'} are not run; invoking answers 501")
+    elif version.runtime != HERE:
+        yield Difference("Runtime", f"{version.runtime} runs under this machine's {HERE}")
+    if settings["Architectures"] != ["x86_64"]:
+        yield Difference("Architectures", "code runs on this machine's processor")
+    if settings["EphemeralStorage"]["Size"] != 512:
+        yield Difference("EphemeralStorage", "the size of /tmp is not limited")
+    if not is_isolated:
+        yield Difference("/tmp", "TMPDIR is private to an environment; /tmp itself is this machine's")
+        yield Difference("/var/task and /opt", "code and layers lie elsewhere; LAMBDA_TASK_ROOT says where")
+    for field, says in (
+        ("VpcConfig", "handlers run on this machine's network"),
+        ("FileSystemConfigs", "no file system is mounted"),
+        ("KMSKeyArn", "environment variables are not encrypted"),
+        ("DurableConfig", "durable execution is not offered"),
+        ("CapacityProviderConfig", "managed instances are not offered"),
+        ("TenancyConfig", "environments are not kept apart by tenant"),
+    ):
+        if settings.get(field):
+            yield Difference(field, says)
+    if settings["TracingConfig"]["Mode"] == "Active":
+        yield Difference("TracingConfig", "no traces are recorded")
+    if settings["SnapStart"]["ApplyOn"] != "None":
+        yield Difference("SnapStart", "versions start without a snapshot")
+    if version.layers:
+        yield Difference("extensions", "external extensions in layers are not started")
+
+
+def _of_function(function: Function) -> Iterator[Difference]:
+    yield Difference("Role", "the role's permissions are not enforced, and it need not exist")
+    if function.signing_config:
+        yield Difference("CodeSigningConfig", "signatures are not checked")
+    if function.recursive_loop == "Terminate":
+        yield Difference("RecursiveLoop", "loops are not detected")
+    if any(url.auth_type == "AWS_IAM" for url in function.urls.values()):
+        yield Difference("FunctionUrl.AuthType", "a signature must be there, but it is not verified")
+    if any(url.invoke_mode == "RESPONSE_STREAM" for url in function.urls.values()):
+        yield Difference("FunctionUrl.InvokeMode", "answers are sent whole, when the function is done")

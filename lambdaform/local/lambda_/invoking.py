@@ -1,0 +1,242 @@
+"""Running functions: from a name and a payload to an outcome. Lambda as the event services see it (`ports.Invoker`)."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+
+import attrs
+
+from lambdaform.local.lambda_.blueprints import Blueprints
+from lambdaform.local.lambda_.naming import LATEST, Reference, is_version, refer
+from lambdaform.local.lambda_.permissions import decide_permitted
+from lambdaform.local.lambda_.plane import Plane, conflict, function_missing
+from lambdaform.local.lambda_.records import Record, Records
+from lambdaform.local.lambda_.running import ACCOUNT_CONCURRENCY, Key
+from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Event
+from lambdaform.local.lambda_.values import Alias, AsyncConfig, Function, Version
+from lambdaform.local.ports import ACCOUNT, AwsFault, FunctionSettings, Outcome
+
+LARGEST_EVENT = 1_048_576
+"""Bytes of an asynchronous event."""
+LARGEST_REQUEST = LARGEST_RESPONSE
+TAIL = 4096
+
+_RETRIES = 2
+_EVENT_AGE = 21_600
+
+
+@attrs.frozen(eq=False)
+class Ran:
+    """An invocation that ran or was refused, with the log it left."""
+
+    outcome: Outcome
+    log: str = ""
+
+
+@attrs.frozen
+class Target:
+    """What a name stands for just now: an alias with weights may stand for another version next time."""
+
+    function: Function
+    version: Version
+    arn: str
+    """As the caller qualified it."""
+
+
+class Invoking:
+    """Runs functions. One per local AWS."""
+
+    def __init__(self, plane: Plane, blueprints: Blueprints, records: Records) -> None:
+        self._plane = plane
+        self._blueprints = blueprints
+        self._records = records
+
+    # ports.Invoker
+
+    async def invoke(
+        self, function: str, payload: bytes, *, region: str, request_id: str | None = None, trace: str | None = None
+    ) -> Outcome:
+        """Run a function once, synchronously. Never raises for a refusal."""
+        request_id = request_id or self._plane.ids.uuid()
+        try:
+            target = self.target(self._refer(function, region))
+            return (await self.run(target, payload, request_id=request_id, trace=trace)).outcome
+        except AwsFault as fault:
+            return refused(fault, request_id)
+
+    def accept(self, function: str, payload: bytes, *, region: str, source: str, trace: str | None = None) -> str:
+        """Put an event on the function's asynchronous queue; returns the request id. Raises `AwsFault`."""
+        reference = self._refer(function, region)
+        target = self.target(reference)
+        policy = target.function.policies.get(reference.qualifier or "")
+        if not decide_permitted(policy, source, reference.account):
+            raise AwsFault("AccessDeniedException", f"{source} is not permitted to invoke {target.arn}", status=403)
+        return self.enqueue(target, payload, source=source, trace=trace)
+
+    def settings(self, function: str, *, region: str) -> FunctionSettings:
+        """What the asynchronous queue and the pollers need to know of a function. Raises `AwsFault` when missing."""
+        return self._settings(self.target(self._refer(function, region)))
+
+    # Invoke
+
+    def target(self, reference: Reference) -> Target:
+        """The version that serves this time. Raises `AwsFault` when there is none."""
+        function = self._plane.find(reference)
+        qualifier = reference.qualifier
+        if function is None:
+            raise function_missing(f"{attrs.evolve(reference, qualifier=None).arn}:{qualifier or LATEST}")
+        if qualifier is not None and qualifier != LATEST and not is_version(qualifier):
+            alias = function.aliases.get(qualifier)
+            if alias is None:
+                raise function_missing(reference.arn)
+            number = decide_version(alias, self._plane.ids.below)
+        else:
+            number = qualifier or LATEST
+        version = function.version(number)
+        if version is None:
+            raise function_missing(reference.arn)
+        return Target(function, version, reference.arn)
+
+    async def run(
+        self,
+        target: Target,
+        payload: bytes,
+        *,
+        request_id: str,
+        trace: str | None = None,
+        client_context: str | None = None,
+    ) -> Ran:
+        """Run a version once. Raises `AwsFault` when it does not run at all."""
+        function, version = target.function, target.version
+        if version.state == "Pending":
+            text = (
+                "The operation cannot be performed at this time. "
+                f"The function is currently in the following state: {version.state}"
+            )
+            raise conflict(text)
+        blueprint = await self._blueprints.of(function, version)
+        key = Key(function.account, function.region, function.name, version.number, version.generation)
+        admission = self._plane.fleet.admit(
+            key,
+            reserved=function.reserved_concurrency,
+            unreserved_limit=ACCOUNT_CONCURRENCY - reserved_total(self._plane, function.account, function.region),
+        )
+        if admission != "admitted":
+            raise throttled(admission)
+        started = self._plane.clock.now()
+        event = Event(
+            request_id=request_id,
+            payload=payload or b"{}",
+            deadline_ms=0,
+            function_arn=target.arn,
+            trace=trace or self._trace(),
+            client_context=client_context,
+        )
+        ending = await self._plane.fleet.serve(
+            key, blueprint, event, is_reserved=function.reserved_concurrency is not None
+        )
+        error = "Unhandled" if ending.is_error else None
+        self._records.add(
+            Record(
+                function=function.arn,
+                version=version.number,
+                request_id=request_id,
+                event=event.payload,
+                result=ending.payload,
+                error=error,
+                attempt=self._records.attempts(request_id) + 1,
+                is_cold=ending.was_cold,
+                logs=ending.log,
+                started=started,
+                duration=ending.report.duration,
+            )
+        )
+        return Ran(Outcome(200, ending.payload, error, version.number, request_id), ending.log)
+
+    def enqueue(self, target: Target, payload: bytes, *, source: str, trace: str | None) -> str:
+        """Put an event on the asynchronous queue of a function. Raises `AwsFault` when it is too large."""
+        if len(payload) > LARGEST_EVENT:
+            text = (
+                f"{len(payload)} byte payload is too large for the Event invocation type (limit {LARGEST_EVENT} bytes)"
+            )
+            raise AwsFault("RequestTooLargeException", text, status=413)
+        return self._plane.queue.put(
+            self._settings(target),
+            payload or b"{}",
+            region=target.function.region,
+            source=source,
+            trace=trace or self._trace(),
+        )
+
+    def _refer(self, function: str, region: str) -> Reference:
+        account = function.split(":")[4] if function.startswith("arn:") else ACCOUNT
+        return refer(function, None, account=account, region=region)
+
+    def _settings(self, target: Target) -> FunctionSettings:
+        function = target.function
+        qualifier = target.arn.removeprefix(function.arn).removeprefix(":") or LATEST
+        config = function.async_configs.get(qualifier, AsyncConfig(None, None, None, None, 0.0))
+        retries, age = config.maximum_retry_attempts, config.maximum_event_age
+        return FunctionSettings(
+            arn=f"{function.arn}:{qualifier}",
+            name=function.name,
+            role=target.version.role,
+            timeout=target.version.timeout,
+            reserved_concurrency=function.reserved_concurrency,
+            # Recorded: the setting of $LATEST holds for every version.
+            dead_letter_arn=function.latest.dead_letter_arn,
+            maximum_retry_attempts=_RETRIES if retries is None else retries,
+            maximum_event_age=_EVENT_AGE if age is None else age,
+            on_success=config.on_success,
+            on_failure=config.on_failure,
+        )
+
+    def _trace(self) -> str:
+        ids = self._plane.ids
+        root = f"1-{int(self._plane.clock.now()):08x}-{ids.hex(24)}"
+        return f"Root={root};Parent={ids.hex(16)};Sampled=0"
+
+
+def decide_version(alias: Alias, below: Callable[[int], int]) -> str:
+    """The version an alias sends one invocation to."""
+    for number, weight in alias.weights.items():
+        if below(1_000_000) < weight * 1_000_000:
+            return number
+    return alias.version
+
+
+def reserved_total(plane: Plane, account: str, region: str) -> int:
+    """How much of an account's concurrency is reserved by functions."""
+    return sum(
+        function.reserved_concurrency or 0
+        for key, function in plane.store.functions.items()
+        if key[0] == account and key[1] == region
+    )
+
+
+def throttled(reason: str) -> AwsFault:
+    """429 with its reason."""
+    return AwsFault("TooManyRequestsException", "Rate Exceeded.", status=429, fields={"Reason": reason})
+
+
+def refused(fault: AwsFault, request_id: str) -> Outcome:
+    """The outcome of a function that did not run."""
+    return Outcome(fault.status, b"", None, "", request_id, fault)
+
+
+def check_json(payload: bytes) -> None:
+    """Raise `AwsFault` 400 when an event is not JSON."""
+    if not payload:
+        return
+    try:
+        json.loads(payload)
+    except ValueError as error:
+        text = f"Could not parse request body into json: Could not parse payload into json: {error}"
+        raise AwsFault("InvalidRequestContentException", text) from error
+
+
+def tail(log: str) -> str:
+    """The last 4 KB of a log, as LogResult carries it."""
+    return base64.b64encode(log.encode()[-TAIL:]).decode()

@@ -1,0 +1,280 @@
+"""Handler processes: started by the prepared parent where forking is possible, by a plain exec elsewhere.
+
+What runs inside them is `zygote.py` or `bootstrap.py`; what they say to the server is `runtime_api.py`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import attrs
+
+HERE = Path(__file__).parent
+SHIPPED = (
+    "awslambdaric",
+    "runtime_client",
+    "snapshot_restore_py",
+    "simplejson",
+    "boto3",
+    "botocore",
+    "s3transfer",
+    "jmespath",
+    "dateutil",
+    "six",
+    "urllib3",
+)
+"""What AWS's Python runtime has installed beside the standard library, by module name."""
+
+
+@attrs.frozen
+class Order:
+    """What a handler process is to be."""
+
+    environ: Mapping[str, str]
+    folder: str
+    """Working directory: the unpacked code."""
+    path: Sequence[str]
+    """The module search path, whole."""
+
+
+class Process:
+    """A running handler process, leader of its own session. `exited` holds its wait status once it has ended."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Signal the process and everything it started in its session. Harmless when it has ended."""
+        if not self.exited.done():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+    def kill(self) -> None:
+        """End the process and everything it started in its session, at once."""
+        self.signal(signal.SIGKILL)
+
+    def ended(self, status: int) -> None:
+        """Note that the process has ended."""
+        if not self.exited.done():
+            # What it left behind in its session goes too.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+            self.exited.set_result(status)
+
+
+class Spawner(Protocol):
+    """Starts handler processes."""
+
+    is_ours: bool
+    """Whether the runtime client in the processes is our small one instead of AWS's."""
+
+    async def start(self) -> None:
+        """Get ready. Starting twice is harmless."""
+        ...
+
+    async def spawn(self, order: Order, log: int) -> Process:
+        """Start a process whose output goes to the pipe `log`, which stays the caller's to close. Raises `OSError`."""
+        ...
+
+    async def close(self) -> None:
+        """End everything that was started."""
+        ...
+
+
+class Forking:
+    """Forks from one prepared parent. Linux only: AWS ships the runtime client for nothing else."""
+
+    is_ours = False
+
+    def __init__(self, runtime: Path) -> None:
+        self._runtime = runtime
+        self._parent: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._ready: asyncio.Future[None] | None = None
+        self._number = 0
+        self._orders: dict[int, asyncio.Future[Process]] = {}
+        self._processes: dict[int, Process] = {}
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._ready is None:
+            self._ready = loop.create_future()
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours.setblocking(False)
+            with theirs:
+                # The parent must be started from the main thread: its death signal follows the thread that forked it.
+                self._parent = subprocess.Popen(
+                    [
+                        sys.executable,
+                        "-I",
+                        "-S",
+                        "-X",
+                        "utf8",
+                        str(HERE / "zygote.py"),
+                        str(theirs.fileno()),
+                        self._runtime,
+                    ],
+                    env={"LC_ALL": "C.UTF-8", "PATH": os.defpath},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                )
+            self._control = ours
+            loop.add_reader(ours.fileno(), self._read)
+        await asyncio.shield(self._ready)
+
+    async def spawn(self, order: Order, log: int) -> Process:
+        await self.start()
+        assert self._control is not None
+        self._number += 1
+        answer: asyncio.Future[Process] = asyncio.get_running_loop().create_future()
+        self._orders[self._number] = answer
+        message = {
+            "spawn": self._number,
+            "env": dict(order.environ),
+            "cwd": order.folder,
+            "path": list(order.path),
+            "limits": {"RLIMIT_NOFILE": [1024, 1024], "RLIMIT_CORE": [0, 0]},
+        }
+        socket.send_fds(self._control, [json.dumps(message).encode()], [log])
+        return await answer
+
+    async def close(self) -> None:
+        for process in list(self._processes.values()):
+            process.kill()
+        if self._control is not None:
+            asyncio.get_running_loop().remove_reader(self._control.fileno())
+            self._control.close()
+            self._control = None
+        if self._parent is not None:
+            self._parent.kill()
+            self._parent.wait()
+
+    def _read(self) -> None:
+        while self._control is not None:
+            try:
+                message = self._control.recv(65536)
+            except BlockingIOError:
+                return
+            except ConnectionResetError:
+                message = b""
+            if not message:
+                self._lost()
+                return
+            self._take(json.loads(message))
+
+    def _take(self, said: Mapping[str, int]) -> None:
+        if "ready" in said:
+            if self._ready is not None and not self._ready.done():
+                self._ready.set_result(None)
+        elif "spawned" in said:
+            process = self._processes[said["pid"]] = Process(said["pid"])
+            answer = self._orders.pop(said["spawned"])
+            if answer.done():
+                process.kill()  # whoever asked has gone
+            else:
+                answer.set_result(process)
+        else:
+            process = self._processes.pop(said["exited"], None)
+            if process is not None:
+                process.ended(said["status"])
+
+    def _lost(self) -> None:
+        """The prepared parent is gone, and every process with it; the next spawn starts another."""
+        failure = OSError("the parent of the handler processes ended; its reason is on standard error")
+        if self._control is not None:
+            asyncio.get_running_loop().remove_reader(self._control.fileno())
+            self._control.close()
+            self._control = None
+        for answer in self._orders.values():
+            if not answer.done():
+                answer.set_exception(failure)
+        self._orders.clear()
+        for process in self._processes.values():
+            process.ended(signal.SIGKILL)
+        self._processes.clear()
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(failure)
+        self._ready = None
+
+
+class Executing:
+    """Starts each process afresh with our small runtime client, where AWS's is missing or a fork is unsafe."""
+
+    is_ours = True
+
+    def __init__(self) -> None:
+        self._processes: set[Process] = set()
+        self._waits: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        return
+
+    async def spawn(self, order: Order, log: int) -> Process:
+        search = os.pathsep.join(order.path)
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-S",
+            str(HERE / "bootstrap.py"),
+            search,
+            env=dict(order.environ),
+            cwd=order.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        process = Process(child.pid)
+        self._processes.add(process)
+        wait = asyncio.get_running_loop().create_task(self._wait(child, process))
+        self._waits.add(wait)
+        wait.add_done_callback(self._waits.discard)
+        return process
+
+    async def close(self) -> None:
+        for process in list(self._processes):
+            process.kill()
+        if self._waits:
+            await asyncio.wait(set(self._waits))
+
+    async def _wait(self, child: asyncio.subprocess.Process, process: Process) -> None:
+        code = await child.wait()
+        self._processes.discard(process)
+        process.ended(code << 8 if code >= 0 else -code)
+
+
+def has_aws_client() -> bool:
+    """Whether AWS's own runtime client can be used here: it must be installed, and the system must be Linux."""
+    import importlib.util
+
+    return sys.platform == "linux" and importlib.util.find_spec("runtime_client") is not None
+
+
+def assemble_runtime(folder: Path) -> Path:
+    """Make `folder` hold links to what AWS's Python runtime ships, so that nothing else of ours is importable."""
+    import importlib.util
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in SHIPPED:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            continue
+        origin = Path(spec.origin)
+        source = origin.parent if spec.submodule_search_locations else origin
+        (folder / source.name).symlink_to(source)
+        for info in source.parent.glob(f"{name.replace('-', '_')}-*.dist-info"):
+            with contextlib.suppress(FileExistsError):
+                (folder / info.name).symlink_to(info)
+    return folder

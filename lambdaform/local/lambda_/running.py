@@ -1,0 +1,232 @@
+"""Environments at work: which one serves an event, when another is made, and when one goes.
+
+Rules are the pure functions at the top; `Fleet` carries them out. It knows versions by their blueprint's key and
+nothing of the control plane.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import attrs
+
+from lambdaform.local.lambda_.environment import Blueprint, Ending, Environment, LogWriter
+from lambdaform.local.lambda_.processes import Spawner
+from lambdaform.local.lambda_.runtime_api import Event
+from lambdaform.local.ports import Clock
+
+ACCOUNT_CONCURRENCY = 1000
+"""Environments busy at once in an account's Region. https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html"""
+UNRESERVED_MINIMUM = 100
+IDLE_LIFE = 600.0
+"""Seconds an idle environment is kept; AWS promises nothing here and usually keeps them some minutes."""
+
+Admission = Literal[
+    "admitted", "ReservedFunctionConcurrentInvocationLimitExceeded", "ConcurrentInvocationLimitExceeded"
+]
+
+
+def decide_admission(*, reserved: int | None, busy: int, unreserved_busy: int, unreserved_limit: int) -> Admission:
+    """Whether one more invocation of a function may run now.
+
+    A reservation is a floor and a ceiling for its function; all functions without one share what is left.
+    """
+    if reserved is not None:
+        return "admitted" if busy < reserved else "ReservedFunctionConcurrentInvocationLimitExceeded"
+    return "admitted" if unreserved_busy < unreserved_limit else "ConcurrentInvocationLimitExceeded"
+
+
+def stream_name(now: float, *, name: str, version: str, is_shared_group: bool, unique: str) -> str:
+    """The log stream of a new environment; it carries the function's name where the group is shared."""
+    day = datetime.fromtimestamp(now, UTC).strftime("%Y/%m/%d")
+    owner = name if is_shared_group else ""
+    return f"{day}/{owner}[{version}]{unique}"
+
+
+@attrs.frozen
+class Key:
+    """One generation of one version of one function: what environments may not be shared across."""
+
+    account: str
+    region: str
+    name: str
+    version: str
+    generation: str
+
+
+@attrs.define(eq=False)
+class _Pool:
+    idle: list[Environment] = attrs.field(factory=list[Environment])
+    """The one used last is at the end and is used next: the others may grow old."""
+    busy: set[Environment] = attrs.field(factory=set[Environment])
+    is_retired: bool = False
+
+
+class Fleet:
+    """All environments of one local AWS."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        spawner: Spawner,
+        folder: Path,
+        writer: Callable[[Blueprint, Key, str], LogWriter],
+        new_hex: Callable[[], str] = lambda: uuid.uuid4().hex,
+    ) -> None:
+        self._clock = clock
+        self._spawner = spawner
+        self._folder = folder
+        self._writer = writer
+        self._new_hex = new_hex
+        self._pools: dict[Key, _Pool] = {}
+        self._busy: Counter[tuple[str, str, str]] = Counter()
+        self._unreserved: Counter[tuple[str, str]] = Counter()
+        self._sweeping = False
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def admit(self, key: Key, *, reserved: int | None, unreserved_limit: int) -> Admission:
+        """Whether another event for `key`'s function may be served now; when it may, `serve` must follow at once."""
+        return decide_admission(
+            reserved=reserved,
+            busy=self._busy[(key.account, key.region, key.name)],
+            unreserved_busy=self._unreserved[(key.account, key.region)],
+            unreserved_limit=unreserved_limit,
+        )
+
+    async def serve(self, key: Key, blueprint: Blueprint, event: Event, *, is_reserved: bool) -> Ending:
+        """Serve one admitted event in an idle environment, or in a new one. Raises `OSError` when none can be made."""
+        function, region = (key.account, key.region, key.name), (key.account, key.region)
+        self._busy[function] += 1
+        if not is_reserved:
+            self._unreserved[region] += 1
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = self._pools[key] = _Pool()
+        environment = pool.idle.pop() if pool.idle else self._make(key, blueprint)
+        pool.busy.add(environment)
+        try:
+            return await environment.invoke(event, timeout=blueprint.timeout)
+        except BaseException:
+            environment.retire()
+            raise
+        finally:
+            self._busy[function] -= 1
+            if not is_reserved:
+                self._unreserved[region] -= 1
+            pool.busy.discard(environment)
+            if pool.is_retired or environment.is_retired:
+                environment.retire()
+            else:
+                pool.idle.append(environment)
+                self._sweep_later()
+
+    async def prepare(self, key: Key, blueprint: Blueprint, count: int) -> bool:
+        """Have `count` environments initialised and idle, as provisioned concurrency; False when an INIT fails."""
+        pool = self._pools.setdefault(key, _Pool())
+        fresh = [
+            self._make(key, blueprint, provisioned=True)
+            for _ in range(count - sum(each.initialization != "on-demand" for each in (*pool.idle, *pool.busy)))
+        ]
+        results = await asyncio.gather(*(environment.initialise() for environment in fresh))
+        for environment, succeeded in zip(fresh, results, strict=True):
+            if succeeded and not pool.is_retired:
+                pool.idle.append(environment)
+            else:
+                environment.retire()
+        return all(results)
+
+    def release(self, key: Key) -> None:
+        """Drop the environments kept by `prepare` that are idle."""
+        pool = self._pools.get(key)
+        if pool is not None:
+            for environment in [each for each in pool.idle if each.initialization != "on-demand"]:
+                pool.idle.remove(environment)
+                environment.retire()
+
+    def retire(self, is_stale: Callable[[Key], bool]) -> None:
+        """End all environments whose key is stale: idle ones now, busy ones when their event is done."""
+        for key in [key for key in self._pools if is_stale(key)]:
+            pool = self._pools.pop(key)
+            pool.is_retired = True
+            for environment in pool.idle:
+                environment.retire()
+            pool.idle.clear()
+
+    def retire_used(self) -> None:
+        """End every environment that has served anything: its globals and /tmp may remember it."""
+        for pool in self._pools.values():
+            for environment in [each for each in pool.idle if each.served]:
+                pool.idle.remove(environment)
+                environment.retire()
+            if pool.busy:
+                pool.is_retired = True
+        self._pools = {key: pool for key, pool in self._pools.items() if not pool.is_retired}
+
+    def close(self) -> None:
+        """End everything."""
+        for pool in self._pools.values():
+            pool.is_retired = True
+            for environment in (*pool.idle, *pool.busy):
+                environment.retire()
+            pool.idle.clear()
+        self._pools.clear()
+
+    def counts(self) -> dict[str, int]:
+        """How many environments are idle and busy."""
+        return {
+            "idle": sum(len(pool.idle) for pool in self._pools.values()),
+            "busy": sum(len(pool.busy) for pool in self._pools.values()),
+        }
+
+    def _make(self, key: Key, blueprint: Blueprint, *, provisioned: bool = False) -> Environment:
+        stream = stream_name(
+            self._clock.now(),
+            name=key.name,
+            version=key.version,
+            is_shared_group=blueprint.log_group != f"/aws/lambda/{key.name}",
+            unique=self._new_hex(),
+        )
+        return Environment(
+            blueprint,
+            spawner=self._spawner,
+            log=self._writer(blueprint, key, stream),
+            stream=stream,
+            parent_folder=self._folder,
+            now=self._clock.now,
+            initialization="provisioned-concurrency" if provisioned else "on-demand",
+        )
+
+    def _sweep_later(self) -> None:
+        """One timer, set only while something is idle: a virtual clock can run out of timers."""
+        if not self._sweeping:
+            self._sweeping = True
+            self._clock.call_at(self._clock.now() + IDLE_LIFE, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeping = False
+        oldest = self._clock.now() - IDLE_LIFE
+        for pool in self._pools.values():
+            for environment in expired(pool.idle, oldest):
+                pool.idle.remove(environment)
+                environment.retire()
+        self._pools = {key: pool for key, pool in self._pools.items() if pool.idle or pool.busy}
+        waiting = [each.idle_since for pool in self._pools.values() for each in pool.idle if _may_expire(each)]
+        if waiting:
+            self._sweeping = True
+            self._clock.call_at(min(waiting) + IDLE_LIFE, self._sweep)
+
+
+def expired(idle: Sequence[Environment], oldest: float) -> list[Environment]:
+    """The environments idle since before `oldest`; provisioned ones stay."""
+    return [each for each in idle if _may_expire(each) and each.idle_since <= oldest]
+
+
+def _may_expire(environment: Environment) -> bool:
+    return environment.initialization == "on-demand"

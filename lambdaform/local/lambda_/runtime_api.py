@@ -1,0 +1,182 @@
+"""The Runtime API of one handler process: what it may ask when, and what it is told.
+
+https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html. One of these listens for each process, because AWS's
+client fixes the address it calls when it is imported. What an answer means is for the environment to decide.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+import attrs
+
+from lambdaform.local.http import Connection, Request, Response, Server
+
+LARGEST_RESPONSE = 6_291_556
+"""Bytes a function may answer: 6 MiB and 100. Recorded from the service, as its own message says."""
+
+_PREFIX = "/2018-06-01/runtime/"
+_OK = Response(202, b'{"status":"OK"}\n', [("Content-Type", "application/json")])
+
+State = Literal["init", "waiting", "busy", "answered", "failed"]
+Ask = Literal["next", "response", "error", "init/error"]
+MOVES: Mapping[tuple[State, Ask], State] = {
+    ("init", "next"): "waiting",
+    ("init", "init/error"): "failed",
+    ("answered", "next"): "waiting",
+    ("waiting", "next"): "waiting",
+    ("busy", "response"): "answered",
+    ("busy", "error"): "answered",
+}
+"""Every move there is; anything else is refused with `InvalidStateTransition`."""
+
+
+@attrs.frozen(eq=False)
+class Event:
+    """What `next` hands to the process."""
+
+    request_id: str
+    payload: bytes
+    deadline_ms: int
+    function_arn: str
+    trace: str | None = None
+    client_context: str | None = None
+    """The context's JSON text, already out of its base64."""
+    identity: str | None = None
+
+
+@attrs.frozen(eq=False)
+class Reply:
+    """What the process posted for an event, or for its failed initialisation."""
+
+    body: bytes
+    error_type: str | None = None
+    """Set when it was posted as an error."""
+    is_too_large: bool = False
+    content_type: str = "application/json"
+
+
+class Listener(Protocol):
+    """Who is told what the process does."""
+
+    def on_next(self) -> None:
+        """The process is ready for an event."""
+        ...
+
+    def on_reply(self, reply: Reply) -> None:
+        """The process answered the event it has."""
+        ...
+
+    def on_init_error(self, reply: Reply) -> None:
+        """The process could not initialise and is about to exit."""
+        ...
+
+
+class RuntimeApi:
+    """One process's side of the API: a listening port and the state the process is in."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._state: State = "init"
+        self._server: Server | None = None
+        self._parked: Connection | None = None
+        self._request_id = ""
+
+    async def start(self) -> str:
+        """Listen; returns `host:port` for AWS_LAMBDA_RUNTIME_API."""
+        self._server = await Server.start(self._dispatch)
+        return self._server.address
+
+    def deliver(self, event: Event) -> None:
+        """Hand an event to the process, which must be waiting for one."""
+        assert self._parked is not None
+        assert self._state == "waiting"
+        connection, self._parked = self._parked, None
+        self._state = "busy"
+        self._request_id = event.request_id
+        headers = [
+            # Without a content type AWS's client ends in a segmentation fault.
+            ("Content-Type", "application/json"),
+            ("Lambda-Runtime-Aws-Request-Id", event.request_id),
+            ("Lambda-Runtime-Deadline-Ms", str(event.deadline_ms)),
+            ("Lambda-Runtime-Invoked-Function-Arn", event.function_arn),
+        ]
+        if event.trace:
+            headers.append(("Lambda-Runtime-Trace-Id", event.trace))
+        if event.client_context:
+            headers.append(("Lambda-Runtime-Client-Context", event.client_context))
+        if event.identity:
+            headers.append(("Lambda-Runtime-Cognito-Identity", event.identity))
+        connection.answer(Response(200, event.payload, headers))
+
+    def close(self) -> None:
+        """Stop listening. Closing twice is harmless."""
+        if self._server is not None:
+            self._server.close()
+
+    def _dispatch(self, connection: Connection, request: Request) -> None:
+        asked = _read(request)
+        if asked is None:
+            connection.answer(_refusal(404, "ResourceNotFound", f"no such call: {request.method} {request.path}"))
+            return
+        ask, request_id = asked
+        if ask in ("response", "error") and request_id != self._request_id:
+            connection.answer(_refusal(400, "InvalidRequestID", "Invalid request ID"))
+            return
+        following = MOVES.get((self._state, ask))
+        if following is None:
+            connection.answer(_refusal(403, "InvalidStateTransition", f"Transition from {self._state} by {ask}"))
+            return
+        self._state = following
+        match ask:
+            case "next":
+                self._parked = connection
+                self._listener.on_next()
+            case "response" if len(request.body) > LARGEST_RESPONSE:
+                text = f"Exceeded maximum allowed payload size ({LARGEST_RESPONSE} bytes)."
+                connection.answer(_refusal(413, "RequestEntityTooLarge", text))
+                self._listener.on_reply(Reply(b"", is_too_large=True))
+            case "response":
+                connection.answer(_OK)
+                kind = request.headers.get("content-type", "application/json")
+                self._listener.on_reply(Reply(request.body, content_type=kind))
+            case "error":
+                connection.answer(_OK)
+                self._listener.on_reply(Reply(request.body, error_type=_error_type(request)))
+            case "init/error":
+                connection.answer(_OK)
+                self._listener.on_init_error(Reply(request.body, error_type=_error_type(request)))
+
+
+def _read(request: Request) -> tuple[Ask, str] | None:
+    if not request.path.startswith(_PREFIX):
+        return None
+    rest = request.path[len(_PREFIX) :]
+    if request.method == "GET" and rest == "invocation/next":
+        return "next", ""
+    if request.method != "POST":
+        return None
+    if rest == "init/error":
+        return "init/error", ""
+    kind, _, tail = rest.partition("/")
+    request_id, _, ask = tail.partition("/")
+    if kind == "invocation" and ask == "response":
+        return "response", request_id
+    if kind == "invocation" and ask == "error":
+        return "error", request_id
+    return None
+
+
+def _error_type(request: Request) -> str:
+    """The error type the platform keeps: others than `Runtime.Xxx` and `Function.Xxx` are its own `Unknown`."""
+    given = request.headers.get("lambda-runtime-function-error-type", "")
+    if given.startswith(("Runtime.", "Function.")):
+        return given
+    return "Runtime.Unknown"
+
+
+def _refusal(status: int, kind: str, text: str) -> Response:
+    body = json.dumps({"errorMessage": text, "errorType": kind}).encode()
+    return Response(status, body, [("Content-Type", "application/json")])

@@ -1,0 +1,67 @@
+"""The control plane's memory: frozen values under their keys, one per local AWS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import attrs
+
+from lambdaform.local.lambda_.values import Function, Layer, SigningConfig, SourceMapping
+
+Key = tuple[str, str, str]
+"""Account, Region, name."""
+
+
+@attrs.frozen
+class Snapshot:
+    """Everything a store holds at one moment."""
+
+    functions: dict[Key, Function]
+    layers: dict[Key, Layer]
+    mappings: dict[str, SourceMapping]
+    signing: dict[str, SigningConfig]
+
+
+class Store:
+    """What exists. Values are replaced, never changed."""
+
+    def __init__(self) -> None:
+        self.functions: dict[Key, Function] = {}
+        self.layers: dict[Key, Layer] = {}
+        self.mappings: dict[str, SourceMapping] = {}
+        """By UUID."""
+        self.signing: dict[str, SigningConfig] = {}
+        """By ARN."""
+
+    def put(self, function: Function) -> Function:
+        """Keep a function's new value."""
+        self.functions[(function.account, function.region, function.name)] = function
+        return function
+
+    def change(self, key: Key, change: Callable[[Function], Function]) -> None:
+        """Replace a function that may have gone in the meantime."""
+        function = self.functions.get(key)
+        if function is not None:
+            self.functions[key] = change(function)
+
+    def put_layer(self, layer: Layer) -> Layer:
+        """Keep a layer's new value."""
+        self.layers[(layer.account, layer.region, layer.name)] = layer
+        return layer
+
+    def functions_in(self, account: str, region: str) -> Iterator[Function]:
+        """All functions of an account in a Region, by name."""
+        for key in sorted(self.functions):
+            if key[:2] == (account, region):
+                yield self.functions[key]
+
+    def checkpoint(self) -> Snapshot:
+        """What `restore` goes back to."""
+        return Snapshot(dict(self.functions), dict(self.layers), dict(self.mappings), dict(self.signing))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a checkpoint."""
+        self.functions = dict(snapshot.functions)
+        self.layers = dict(snapshot.layers)
+        self.mappings = dict(snapshot.mappings)
+        self.signing = dict(snapshot.signing)

@@ -1,0 +1,151 @@
+"""Log groups with their streams and events, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from copy import copy
+from typing import cast
+
+import attrs
+
+MOST_EVENTS = 100_000
+"""Events kept of one stream; the oldest go first. A limit of this program: AWS has none."""
+
+Key = tuple[str, str, str]
+"""Account, Region, name of the group."""
+
+
+@attrs.frozen
+class LogEvent:
+    """One event. Times in milliseconds since the epoch."""
+
+    timestamp: int
+    message: str
+    ingested: int
+    number: int
+    """Position among all events of the store: what orders events of one millisecond, and the event's id."""
+
+
+@attrs.define(eq=False)
+class Stream:
+    """The events of one source, in order of arrival."""
+
+    name: str
+    created: int
+    events: list[LogEvent] = attrs.field(factory=list[LogEvent])
+
+
+@attrs.define(eq=False)
+class Group:
+    """Streams that share retention and tags."""
+
+    account: str
+    region: str
+    name: str
+    created: int
+    retention_days: int | None = None
+    kms_key: str | None = None
+    log_class: str = "STANDARD"
+    tags: dict[str, str] = attrs.field(factory=dict[str, str])
+    streams: dict[str, Stream] = attrs.field(factory=dict[str, Stream])
+
+    @property
+    def arn(self) -> str:
+        """Without the `:*` that some answers end it with."""
+        return f"arn:aws:logs:{self.region}:{self.account}:log-group:{self.name}"
+
+
+class Writer:
+    """A way into one stream, which is made by the first write, as Lambda does with the function's role."""
+
+    def __init__(self, store: LogStore, key: Key, stream: str) -> None:
+        self._store = store
+        self._key = key
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Keep one event, now."""
+        self._store.write(self._key, self._stream, text)
+
+
+class LogStore:
+    """All groups of the local AWS."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._groups: dict[Key, Group] = {}
+        self._number = 0
+
+    def writer(self, account: str, region: str, group: str, stream: str) -> Writer:
+        """A way to write into a stream, whether it exists yet or not."""
+        return Writer(self, (account, region, group), stream)
+
+    def write(self, key: Key, stream: str, text: str) -> None:
+        """Keep an event; group and stream are made where they are missing."""
+        now = self.milliseconds()
+        group = self._groups.get(key)
+        if group is None:
+            group = self.create(key)
+        place = group.streams.get(stream)
+        if place is None:
+            place = group.streams[stream] = Stream(stream, now)
+        self.append(place, now, text)
+
+    def append(self, stream: Stream, timestamp: int, text: str) -> None:
+        """Keep an event of a stream that is there."""
+        self._number += 1
+        stream.events.append(LogEvent(timestamp, text, self.milliseconds(), self._number))
+        if len(stream.events) > MOST_EVENTS:
+            del stream.events[: MOST_EVENTS // 10]
+
+    def create(self, key: Key) -> Group:
+        """Make an empty group."""
+        account, region, name = key
+        group = self._groups[key] = Group(account, region, name, self.milliseconds())
+        return group
+
+    def delete(self, key: Key) -> None:
+        """Forget a group and everything in it."""
+        del self._groups[key]
+
+    def get(self, key: Key) -> Group | None:
+        """A group, if it exists."""
+        return self._groups.get(key)
+
+    def groups(self, account: str, region: str) -> Iterator[Group]:
+        """The groups of an account in a Region, by name."""
+        for key in sorted(self._groups):
+            if key[:2] == (account, region):
+                yield self._groups[key]
+
+    def events(self, group: Group, stream: Stream) -> list[LogEvent]:
+        """A stream's events that retention has left, oldest first."""
+        if group.retention_days is None:
+            return stream.events
+        oldest = self.milliseconds() - group.retention_days * 86_400_000
+        return [event for event in stream.events if event.timestamp >= oldest]
+
+    def milliseconds(self) -> int:
+        """Now."""
+        return int(self._now() * 1000)
+
+    def checkpoint(self) -> object:
+        """What `restore` goes back to: the groups, with their own lists of the (unchanging) events."""
+        return {key: _copied(group) for key, group in self._groups.items()}
+
+    def restore(self, snapshot: object) -> None:
+        """Go back to a checkpoint."""
+        self._groups = {key: _copied(group) for key, group in cast("dict[Key, Group]", snapshot).items()}
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._groups.clear()
+
+
+def _copied(group: Group) -> Group:
+    result = copy(group)
+    result.tags = dict(group.tags)
+    result.streams = {
+        name: Stream(stream.name, stream.created, list(stream.events)) for name, stream in group.streams.items()
+    }
+    return result
