@@ -50,7 +50,8 @@ def logs(options: Options, /, name: str, follow: bool, since: str, as_json: bool
 
 def group_of(record: Any) -> str:
     """The log group of a function's record."""
-    return (record.props.get("logging") or {}).get("group") or f"/aws/lambda/{record.physical_name}"
+    logging: dict[str, Any] = record.props.get("logging") or {}
+    return logging.get("group") or f"/aws/lambda/{record.physical_name}"
 
 
 def new_events(aws: Aws, group: str, begin: int, seen: set[str]) -> Iterator[dict[str, Any]]:

@@ -49,16 +49,8 @@ class Deployment:
     endpoint: str | None = None
     """What stands in for AWS in the state's key: an address, or the id of a running local AWS."""
     say: Callable[[str], None] = attrs.field(default=lambda _: None)
-    store: FolderStore = attrs.field()
-    packager: Packager = attrs.field()
-
-    @store.default
-    def _default_store(self) -> FolderStore:
-        return FolderStore(self.root / STATE_FOLDER / "state")
-
-    @packager.default
-    def _default_packager(self) -> Packager:
-        return Packager(self.root / STATE_FOLDER / "cache", say=self.say)
+    store: FolderStore = attrs.field(default=attrs.Factory(lambda self: _store(self), takes_self=True))
+    packager: Packager = attrs.field(default=attrs.Factory(lambda self: _packager(self), takes_self=True))
 
     # -- packaging and checks
 
@@ -245,6 +237,14 @@ class Deployment:
         if is_empty is not None and is_empty(aws, change.record):
             return attrs.evolve(change, action=Action.DELETE, reason="it is empty")
         return change
+
+
+def _store(deployment: Deployment) -> FolderStore:
+    return FolderStore(deployment.root / STATE_FOLDER / "state")
+
+
+def _packager(deployment: Deployment) -> Packager:
+    return Packager(deployment.root / STATE_FOLDER / "cache", say=deployment.say)
 
 
 def errors_of(problems: list[Problem]) -> list[Problem]:

@@ -31,7 +31,7 @@ def _sqs(region: str, account: str) -> Json:
                     "SenderId": account,
                     "ApproximateFirstReceiveTimestamp": str(_MILLIS),
                 },
-                "messageAttributes": {},
+                "messageAttributes": dict[str, Json](),
                 "md5OfBody": hashlib.md5(body.encode(), usedforsecurity=False).hexdigest(),
                 "eventSource": "aws:sqs",
                 "eventSourceARN": f"arn:aws:sqs:{region}:{account}:sample",
@@ -60,7 +60,7 @@ def _sns(region: str, account: str) -> Json:
                     "Signature": "sample",
                     "SigningCertUrl": "https://sns.example/cert.pem",
                     "UnsubscribeUrl": "https://sns.example/unsubscribe",
-                    "MessageAttributes": {},
+                    "MessageAttributes": dict[str, Json](),
                 },
             }
         ]

@@ -1,0 +1,327 @@
+"""`Stack.local()`: a stack deployed to a local AWS, and what a test does with it.
+
+One local AWS per clock and test process is started at first use and kept; a test begins with everything as it was
+right after the deploy, which the local AWS restores from a checkpoint in milliseconds.
+"""
+
+from __future__ import annotations
+
+import atexit
+import http.client
+import json
+import os
+import tempfile
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast
+from urllib.parse import quote, urlsplit
+
+import attrs
+
+from lambdaform.aws.session import AwsSession, connect
+from lambdaform.engine.deployment import Deployment, errors_of, project_root
+from lambdaform.engine.plan import digest_of
+from lambdaform.engine.state import State
+from lambdaform.engine.store import FolderStore
+from lambdaform.local.process import LocalProcess, start
+from lambdaform.model.driver import Record
+from lambdaform.model.graph import Graph
+from lambdaform.model.problem import Invalid, LambdaformError
+from lambdaform.model.resource import Resource
+from lambdaform.packaging.packager import Packager
+
+Json = Any
+ClockKind = Literal["system", "virtual"]
+
+
+class StackInstance(Protocol):
+    """One stage of a stack."""
+
+    region: str
+
+    def graph(self) -> Graph: ...
+
+
+@attrs.frozen
+class Message:
+    """A message in a queue, looked at without receiving it."""
+
+    id: str
+    body: str
+    attributes: Mapping[str, str]
+    receives: int
+    """How often it was received so far."""
+
+    def json(self) -> Json:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+@attrs.frozen
+class Result:
+    """How an invocation ended."""
+
+    status: int
+    payload: bytes
+    error: str | None
+    """`Unhandled` when the function failed."""
+    log: str
+    """The last 4 KB of its log."""
+
+    def json(self) -> Json:
+        """The answer as JSON."""
+        return json.loads(self.payload)
+
+
+@attrs.frozen
+class HttpAnswer:
+    """What a function URL answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Json:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+@attrs.frozen
+class Clock:
+    """The clock of a local AWS."""
+
+    _process: LocalProcess
+
+    def now(self) -> float:
+        """Seconds since 1970 on the local AWS's clock."""
+        return float(self._process.running.request("GET", "/_lambdaform/clock")["now"])
+
+    def advance(self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0) -> None:
+        """Let so much time pass; everything that falls due happens, in order. Virtual clock only."""
+        span = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds).total_seconds()
+        self._process.running.request("POST", "/_lambdaform/clock", {"advance": span}, timeout=600)
+
+    def run_until_idle(self) -> None:
+        """Let time pass until nothing is left to happen but what repeats. Virtual clock only."""
+        self._process.running.request("POST", "/_lambdaform/clock", {"run_until_idle": True}, timeout=600)
+
+
+class LocalAws:
+    """A deployed stack, in a test's hands. Resources are named by the stack's own attributes: `Orders.inbox`."""
+
+    def __init__(self, graph: Graph, state: State, session: AwsSession, process: LocalProcess) -> None:
+        self._graph = graph
+        self._state = state
+        self._session = session
+        self._process = process
+        self.clock = Clock(process)
+
+    @property
+    def endpoint(self) -> str:
+        """The address of the local AWS, for any AWS client."""
+        return self._process.running.endpoint
+
+    @property
+    def outputs(self) -> Mapping[str, Json]:
+        """The stack's outputs."""
+        return dict(self._state.outputs)
+
+    def record(self, resource: Resource) -> Record:
+        """What is deployed for a resource. Raises `LambdaformError` when this stack does not manage it."""
+        address = self._graph.address_of(resource)
+        if address is None or address not in self._state.records:
+            raise LambdaformError(
+                f"this stack has no such {resource.title}", hint="use an attribute of the stack class"
+            )
+        return self._state.records[address]
+
+    def call(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
+        """Any call to the local AWS: `aws.call("s3", "ListObjectsV2", Bucket=...)`."""
+        return self._session.call(service, operation, **params)
+
+    def invoke(self, function: Resource, event: Json = None) -> Result:
+        """Invoke a function and wait for its answer."""
+        answer = self.call(
+            "lambda",
+            "Invoke",
+            FunctionName=self.record(function).outputs["arn"],
+            Payload=json.dumps({} if event is None else event).encode(),
+            LogType="Tail",
+        )
+        import base64
+
+        log = base64.b64decode(answer.get("LogResult", "")).decode(errors="replace")
+        return Result(answer["StatusCode"], answer["Payload"].read(), answer.get("FunctionError"), log)
+
+    def invoke_async(self, function: Resource, event: Json = None) -> None:
+        """Put an event on a function's asynchronous queue."""
+        self.call(
+            "lambda",
+            "Invoke",
+            FunctionName=self.record(function).outputs["arn"],
+            Payload=json.dumps({} if event is None else event).encode(),
+            InvocationType="Event",
+        )
+
+    def send(self, queue: Resource, body: Json, *, group: str | None = None, deduplication: str | None = None) -> str:
+        """Send a message: a text as it is, anything else as JSON. Gives its id."""
+        request: dict[str, Any] = {"MessageBody": body if isinstance(body, str) else json.dumps(body)}
+        if group is not None:
+            request["MessageGroupId"] = group
+        if deduplication is not None:
+            request["MessageDeduplicationId"] = deduplication
+        return self.call("sqs", "SendMessage", QueueUrl=self.record(queue).outputs["url"], **request)["MessageId"]
+
+    def messages(self, queue: Resource) -> list[Message]:
+        """Everything in a queue, hidden messages included, without receiving any."""
+        arn = quote(self.record(queue).outputs["arn"], safe="")
+        found = self._process.running.request("GET", f"/_lambdaform/messages?queue={arn}")
+        return [
+            Message(each["id"], each["body"], each.get("attributes", {}), each.get("receives", 0))
+            for each in cast(list[dict[str, Any]], found)
+        ]
+
+    def publish(self, topic: Resource, message: Json, *, attributes: Mapping[str, str] | None = None) -> None:
+        """Publish to a topic: a text as it is, anything else as JSON."""
+        request: dict[str, Any] = {}
+        if attributes:
+            request["MessageAttributes"] = {
+                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+            }
+        text = message if isinstance(message, str) else json.dumps(message)
+        self.call("sns", "Publish", TopicArn=self.record(topic).outputs["arn"], Message=text, **request)
+
+    def put_object(self, bucket: Resource, key: str, body: bytes | str) -> None:
+        """Put an object into a bucket."""
+        content = body.encode() if isinstance(body, str) else body
+        self.call("s3", "PutObject", Bucket=self.record(bucket).outputs["bucket_name"], Key=key, Body=content)
+
+    def put_item(self, table: Resource, item: Mapping[str, Json]) -> None:
+        """Put an item into a table; plain values are given DynamoDB's types."""
+        from boto3.dynamodb.types import TypeSerializer
+
+        write = TypeSerializer().serialize
+        typed = {name: write(value) for name, value in item.items()}
+        self.call("dynamodb", "PutItem", TableName=self.record(table).outputs["table_name"], Item=typed)
+
+    def items(self, table: Resource) -> list[dict[str, Json]]:
+        """All items of a table, as plain values."""
+        from boto3.dynamodb.types import TypeDeserializer
+
+        read = TypeDeserializer().deserialize
+        answer = self.call("dynamodb", "Scan", TableName=self.record(table).outputs["table_name"])
+        return [{name: read(value) for name, value in item.items()} for item in answer.get("Items", [])]
+
+    def put_event(self, source: str, detail_type: str, detail: Json, *, bus: str = "default") -> None:
+        """Put an event on an event bus."""
+        entry = {"Source": source, "DetailType": detail_type, "Detail": json.dumps(detail), "EventBusName": bus}
+        self.call("events", "PutEvents", Entries=[entry])
+
+    def http(
+        self,
+        function: Resource,
+        method: str = "GET",
+        path: str = "/",
+        *,
+        body: Json = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> HttpAnswer:
+        """Call a function's URL: a text or bytes body as it is, anything else as JSON."""
+        address = self._graph.address_of(function) or ""
+        record = self._state.records.get(address.replace("lambda.function.", "lambda.url."))
+        if record is None:
+            raise LambdaformError("this function has no function URL", hint="give it function_url=FunctionUrl(...)")
+        url = urlsplit(record.outputs["url"])
+        sent = dict(headers or {})
+        if body is not None and not isinstance(body, (str, bytes)):
+            body = json.dumps(body)
+            sent.setdefault("Content-Type", "application/json")
+        local = urlsplit(self.endpoint)
+        connection = http.client.HTTPConnection(local.hostname or "127.0.0.1", local.port, timeout=60)
+        try:
+            sent.setdefault("Host", url.netloc)
+            connection.request(method, url.path.rstrip("/") + path, body, sent)
+            answer = connection.getresponse()
+            content = answer.read()
+        finally:
+            connection.close()
+        return HttpAnswer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, content)
+
+    def invocations(self, function: Resource) -> list[Json]:
+        """What the function was invoked with since the test began, and how each ended."""
+        name = quote(self.record(function).outputs["function_name"], safe="")
+        return self._process.running.request("GET", f"/_lambdaform/invocations?function={name}")
+
+
+@attrs.define
+class _Held:
+    """A local AWS kept by this test process, and what its checkpoint holds."""
+
+    process: LocalProcess
+    session: AwsSession
+    folder: tempfile.TemporaryDirectory[str]
+    digest: str = ""
+    state: State | None = None
+
+
+class _Pool:
+    """The local AWSes of this test process, by clock and region."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[int, str, str], _Held] = {}
+        atexit.register(self.close)
+
+    def get(self, clock: ClockKind, region: str) -> _Held:
+        """The one for this clock; started now when there is none (a forked test process gets its own)."""
+        key = (os.getpid(), clock, region)
+        held = self._held.get(key)
+        if held is None or held.process.popen.poll() is not None:
+            process = start(clock=clock, region=region)
+            session = connect(region=region, endpoint=process.running.endpoint, local=True)
+            folder = tempfile.TemporaryDirectory(prefix="lambdaform-test-")
+            held = self._held[key] = _Held(process, session, folder)
+        return held
+
+    def close(self) -> None:
+        """End them all."""
+        for (pid, _, _), held in self._held.items():
+            if pid == os.getpid():
+                held.process.close()
+                held.folder.cleanup()
+        self._held.clear()
+
+
+_POOL = _Pool()
+
+
+@contextmanager
+def local_aws(stack: StackInstance, *, clock: ClockKind, root: Path) -> Generator[LocalAws]:
+    """The stack, freshly deployed to a local AWS. Raises `Invalid` when the declaration has errors."""
+    graph = stack.graph()
+    held = _POOL.get(clock, stack.region)
+    running = held.process.running
+    deployment = Deployment(
+        graph,
+        project_root(root),
+        endpoint=f"local-{running.instance}",
+        store=FolderStore(Path(held.folder.name) / "state"),
+        packager=Packager(project_root(root) / ".lambdaform" / "cache"),
+    )
+    packages, found = deployment.packages()
+    digest = digest_of(graph.nodes, {address: package.hash for address, package in packages.items()})
+    if held.digest == digest and held.state is not None:
+        running.request("POST", "/_lambdaform/restore")
+    else:
+        problems = errors_of(deployment.check(packages, found))
+        if problems:
+            raise Invalid(problems)
+        held.digest, held.state = "", None
+        running.request("POST", "/_lambdaform/reset")
+        deployment.store.remove(deployment.key(held.session.account))
+        plan, _ = deployment.plan(packages, account=held.session.account)
+        held.state = deployment.apply(plan, packages, held.session)
+        running.request("POST", "/_lambdaform/checkpoint")
+        held.digest = digest
+    yield LocalAws(graph, held.state, held.session, held.process)
