@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from lambdaform.model.output import Attribute, Input, text
 from lambdaform.model.resource import Grant, Resource, arn_of
 
@@ -24,7 +22,7 @@ def right_to_deliver(destination: Input[str] | Resource | None) -> list[Grant]:
     if destination is None:
         return []
     if isinstance(destination, Attribute):
-        destination = cast("Attribute[str]", destination).resource
+        destination = destination.resource
     if isinstance(destination, Resource):
         service = destination.kind.split(".")[0]
         arn: Input[str] = arn_of(destination)
