@@ -136,6 +136,7 @@ class Deployment:
             lambda outputs: self.resolver(outputs, None, key.account),
             targets=targets,
             delete_data=delete_data,
+            holds_data=_holds_data,
         )
         return planner.plan(), state
 
@@ -225,7 +226,7 @@ class Deployment:
         state = self.store.find(self.key(aws.account))
         if state is None:
             return None
-        plan = plan_removal(state, delete_data=delete_data)
+        plan = plan_removal(state, delete_data=delete_data, holds_data=_holds_data)
         changes = tuple(self._emptied(change, aws) for change in plan.changes)
         return attrs.evolve(plan, changes=changes)
 
@@ -237,6 +238,10 @@ class Deployment:
         if is_empty is not None and is_empty(aws, change.record):
             return attrs.evolve(change, action=Action.DELETE, reason="it is empty")
         return change
+
+
+def _holds_data(kind: str) -> bool:
+    return class_of(kind).holds_data
 
 
 def _store(deployment: Deployment) -> FolderStore:

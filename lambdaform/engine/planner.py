@@ -40,6 +40,7 @@ class Planner:
         *,
         targets: frozenset[str] = frozenset(),
         delete_data: bool = False,
+        holds_data: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._graph = graph
         self._state = state or State(key)
@@ -51,6 +52,7 @@ class Planner:
         self._resolver = resolver_for(self._known_outputs)
         self._targets = targets
         self._delete_data = delete_data
+        self._holds_data = holds_data
         self._volatile: dict[type, frozenset[str]] = {}
 
     def _known_outputs(self, address: str) -> Mapping[str, Json] | None:
@@ -193,14 +195,12 @@ class Planner:
 
     def _removals(self) -> list[Change]:
         """Deletes of what is declared no more, each before what it needed."""
-        from lambdaform.resources.catalog import class_of
-
         state = self._state
         gone = [address for address in state.records if address not in self._graph.nodes]
         changes: list[Change] = []
         for address in _needed_last(gone, state.records):
             record = state.records[address]
-            if class_of(record.kind).holds_data and not self._delete_data:
+            if self._holds_data(record.kind) and not self._delete_data:
                 changes.append(
                     Change(
                         address,
@@ -279,8 +279,10 @@ def _file_changes(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[
     return tuple(found)
 
 
-def plan_removal(state: State, *, delete_data: bool) -> Plan:
+def plan_removal(state: State, *, delete_data: bool, holds_data: Callable[[str], bool]) -> Plan:
     """The plan of `destroy`: everything goes, what holds data only when asked."""
     empty = Graph(state.key.stack, state.key.stage, state.key.region, {}, {}, (), ())
     nothing = cast(Any, None)
-    return Planner(empty, state, {}, state.key, lambda _: nothing, delete_data=delete_data).plan()
+    return Planner(
+        empty, state, {}, state.key, lambda _: nothing, delete_data=delete_data, holds_data=holds_data
+    ).plan()

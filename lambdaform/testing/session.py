@@ -202,7 +202,7 @@ class LocalAws:
         """Put an item into a table; plain values are given DynamoDB's types."""
         from boto3.dynamodb.types import TypeSerializer
 
-        write = TypeSerializer().serialize
+        write = cast(Any, TypeSerializer()).serialize
         typed = {name: write(value) for name, value in item.items()}
         self.call("dynamodb", "PutItem", TableName=self.record(table).outputs["table_name"], Item=typed)
 
@@ -210,7 +210,7 @@ class LocalAws:
         """All items of a table, as plain values."""
         from boto3.dynamodb.types import TypeDeserializer
 
-        read = TypeDeserializer().deserialize
+        read = cast(Any, TypeDeserializer()).deserialize
         answer = self.call("dynamodb", "Scan", TableName=self.record(table).outputs["table_name"])
         return [{name: read(value) for name, value in item.items()} for item in answer.get("Items", [])]
 
@@ -233,7 +233,7 @@ class LocalAws:
         record = self._state.records.get(address.replace("lambda.function.", "lambda.url."))
         if record is None:
             raise LambdaformError("this function has no function URL", hint="give it function_url=FunctionUrl(...)")
-        url = urlsplit(record.outputs["url"])
+        url = urlsplit(str(record.outputs["url"]))
         sent = dict(headers or {})
         if body is not None and not isinstance(body, (str, bytes)):
             body = json.dumps(body)
@@ -252,7 +252,7 @@ class LocalAws:
     def invocations(self, function: Resource) -> list[Json]:
         """What the function was invoked with since the test began, and how each ended."""
         name = quote(self.record(function).outputs["function_name"], safe="")
-        return self._process.running.request("GET", f"/_lambdaform/invocations?function={name}")
+        return self._process.running.request("GET", f"/_lambdaform/invocations?function={name}")["invocations"]
 
 
 @attrs.define
