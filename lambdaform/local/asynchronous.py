@@ -13,9 +13,8 @@ from typing import Any, Literal, cast
 
 import attrs
 
-from lambdaform.local.clock import Ids
+from lambdaform.local.clock import Ids, iso
 from lambdaform.local.delivery import Delivery, Parcel
-from lambdaform.local.pollers.sources import iso
 from lambdaform.local.ports import AwsFault, Clock, FunctionSettings, Invoker, Json, Outcome, Timer
 from lambdaform.local.sqs.values import Attribute
 

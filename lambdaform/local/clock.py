@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import datetime
 import heapq
 import itertools
 import random
@@ -23,6 +24,12 @@ import attrs
 
 EPOCH = 1_795_000_000.0
 """Where a virtual clock starts when nothing else is said: 2026-11-18T11:06:40Z."""
+
+
+def iso(moment: float) -> str:
+    """A time as AWS's event documents show it: UTC with milliseconds."""
+    text = datetime.datetime.fromtimestamp(moment, datetime.UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
 
 
 class Ids(Protocol):

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, cast
 
 import attrs
 
+from lambdaform.local.clock import iso
 from lambdaform.local.data import OneByOne
 from lambdaform.local.patterns import Pattern
 from lambdaform.local.pollers import filters
@@ -172,12 +173,6 @@ def source_of(arn: str, region: str, role: str) -> Source:
             return DynamoDbSource(arn, region)
         case _:
             raise AwsFault("InvalidParameterValueException", "Unrecognized event source.")
-
-
-def iso(moment: float) -> str:
-    """A time as AWS's event documents show it: UTC with milliseconds."""
-    text = datetime.datetime.fromtimestamp(moment, datetime.UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
 
 
 def seconds(value: Json) -> float:

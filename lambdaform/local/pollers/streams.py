@@ -14,13 +14,13 @@ from typing import Any, cast
 
 import attrs
 
-from lambdaform.local.clock import Ids
+from lambdaform.local.clock import Ids, iso
 from lambdaform.local.data import MotoServices, OneByOne
 from lambdaform.local.delivery import Delivery
 from lambdaform.local.pollers import batching, filters, retries
 from lambdaform.local.pollers.answers import decide_settled
 from lambdaform.local.pollers.retries import Again, Done, GiveUp, Piece, StreamPolicy, StreamRecord
-from lambdaform.local.pollers.sources import MAX_READ, Position, iso, seconds, source_of
+from lambdaform.local.pollers.sources import MAX_READ, Position, seconds, source_of
 from lambdaform.local.ports import AwsFault, Clock, EventMapping, Invoker, Outcome, Timer
 
 
