@@ -13,7 +13,7 @@ import click
 
 from lambdaform.cli.context import Options, checked
 from lambdaform.cli.interrupts import stopping
-from lambdaform.cli.program import shared_options, take_shared
+from lambdaform.cli.program import shared_options, show_error, take_shared
 from lambdaform.cli.stacks import StackClass
 from lambdaform.model.problem import LambdaformError
 
@@ -54,7 +54,13 @@ def local(options: Options, /, port: int, host: str, no_reload: bool, once: bool
         announce(folder, process.running)
         with stopping() as stop:
             session = _Session(options, process.running)
-            state = session.deploy(stop)
+            try:
+                state = session.deploy(stop)
+            except LambdaformError as error:
+                if once or no_reload:
+                    raise
+                show_error(error)  # mend it and save: the reload goes on from here
+                state = session.state()
             options.say(_summary(process.running, state))
             if once:
                 return
@@ -101,6 +107,15 @@ class _Session:
             lines = Lines(self._options, as_json=False, total=len(plan.changes))
             return deployment.apply(plan, packages, self._aws, progress=lines, stop=stop)
 
+    def state(self) -> State:
+        """What is deployed so far."""
+        from lambdaform.engine.state import State
+
+        running = self._running
+        deployment = self._options.deployment(endpoint=running.endpoint, state_endpoint=f"local-{running.instance}")
+        key = deployment.key(self._aws.account if self._aws is not None else None)
+        return deployment.store.find(key) or State(key)
+
     def follow(self, state: State, root: Path, stop: threading.Event, *, reload: bool, is_alive: Any) -> None:
         """Show logs and deploy on save until told to stop, or until the local AWS ends."""
         saved = threading.Event()
@@ -132,8 +147,6 @@ class _Session:
         return latest
 
     def _reload(self, state: State, stop: threading.Event) -> State:
-        from lambdaform.cli.program import show_error
-
         began = time.monotonic()
         try:
             self._options.stack = load_again(self._options.stack)

@@ -205,9 +205,10 @@ class Deployment:
             )
         if outcome.failed:
             count = len(outcome.failed)
+            address, why = next(iter(outcome.failed.items()))
             raise PartlyDeployed(
                 f"{count} change{'s' if count != 1 else ''} failed, {len(outcome.skipped)} waited for them, "
-                f"{len(outcome.done)} were made; the state is saved",
+                f"{len(outcome.done)} were made; the state is saved\n       {address}: {why}",
                 hint="mend what the messages name and run the same command again: it goes on from here",
                 details={"failed": outcome.failed, "skipped": outcome.skipped},
             )

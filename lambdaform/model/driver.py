@@ -115,8 +115,10 @@ class Driver(Protocol):
     there raises one of `exists`, upon which the engine asks `find` whose it is.
     """
 
-    exists: tuple[str, ...]
-    """Error codes that mean "there is one already"."""
+    @property
+    def exists(self) -> tuple[str, ...]:
+        """Error codes that mean "there is one already"."""
+        ...
 
     def create(self, aws: Aws, desired: Desired) -> Mapping[str, Json]:
         """Make it; gives its outputs. Optional calls are made only for settings that are declared."""

@@ -89,7 +89,7 @@ class Unreadable:
     expected: str
 
 
-def by_stage(default: T, **stages: T) -> Output[T]:
+def by_stage(default: T, **stages: T) -> ByStage[T]:
     """A setting per stage: `by_stage(256, prod=1024)` is 1024 in stage `prod` and 256 everywhere else."""
     return ByStage(default, stages)
 

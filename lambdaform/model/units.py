@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from lambdaform.model.output import Output, Unreadable, lift
+from lambdaform.model.output import ByStage, Output, Unreadable, lift
 
 T = TypeVar("T")
 
-Seconds = int | str | timedelta | Output[int]
+Seconds = int | str | timedelta | Output[int] | ByStage[str] | ByStage[timedelta]
 """What a field for a time takes."""
-Megabytes = int | str | Output[int]
+Megabytes = int | str | Output[int] | ByStage[str]
 """What a field for a size takes."""
 
 _TIME = {

@@ -65,7 +65,7 @@ class World:
         assert found is not None, what
         return found
 
-    def step(self, operation: str, name: str, change: Callable[[], None]) -> None:
+    def step(self, operation: str, name: str, change: Callable[[], object]) -> None:
         """One change of the world."""
         with self.lock:
             self.calls.append((operation, name))
