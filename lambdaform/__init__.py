@@ -38,8 +38,25 @@ if TYPE_CHECKING:
     from lambdaform.model.resource import Trigger as Trigger
     from lambdaform.model.secret import Parameter as Parameter
     from lambdaform.model.secret import Secret as Secret
+    from lambdaform.resources.dynamodb_table import (
+        Capacity as Capacity,
+    )
+    from lambdaform.resources.dynamodb_table import (
+        GlobalIndex as GlobalIndex,
+    )
+    from lambdaform.resources.dynamodb_table import (
+        Key as Key,
+    )
+    from lambdaform.resources.dynamodb_table import (
+        Table as Table,
+    )
+    from lambdaform.resources.events_bus import EventBus as EventBus
+    from lambdaform.resources.events_rule import EventRule as EventRule
     from lambdaform.resources.iam_role import Role as Role
     from lambdaform.resources.iam_role_policy import RolePolicy as RolePolicy
+    from lambdaform.resources.kinesis_stream import Stream as Stream
+    from lambdaform.resources.lambda_alias import Alias as Alias
+    from lambdaform.resources.lambda_event_invoke_config import EventInvokeConfig as EventInvokeConfig
     from lambdaform.resources.lambda_event_source_mapping import EventSourceMapping as EventSourceMapping
     from lambdaform.resources.lambda_function import (
         FileSystem as FileSystem,
@@ -62,37 +79,76 @@ if TYPE_CHECKING:
     from lambdaform.resources.lambda_function import (
         Vpc as Vpc,
     )
+    from lambdaform.resources.lambda_layer import Layer as Layer
+    from lambdaform.resources.lambda_permission import Permission as Permission
+    from lambdaform.resources.lambda_provisioned_concurrency import ProvisionedConcurrency as ProvisionedConcurrency
+    from lambdaform.resources.lambda_url import Cors as Cors
+    from lambdaform.resources.lambda_url import FunctionUrl as FunctionUrl
+    from lambdaform.resources.lambda_version import Version as Version
     from lambdaform.resources.logs_group import LogGroup as LogGroup
+    from lambdaform.resources.s3_bucket import Bucket as Bucket
+    from lambdaform.resources.s3_bucket import BucketCors as BucketCors
+    from lambdaform.resources.s3_bucket import Expire as Expire
+    from lambdaform.resources.scheduler_schedule import ScheduledCall as ScheduledCall
+    from lambdaform.resources.sns_subscription import Subscription as Subscription
+    from lambdaform.resources.sns_topic import Topic as Topic
     from lambdaform.resources.sqs_queue import DeadLetter as DeadLetter
     from lambdaform.resources.sqs_queue import Queue as Queue
+    from lambdaform.resources.sqs_queue_policy import QueuePermission as QueuePermission
     from lambdaform.stack import Stack as Stack
+    from lambdaform.triggers.event_rule import Rule as Rule
+    from lambdaform.triggers.schedule import Schedule as Schedule
 
 _WHERE = {
     "ACCOUNT_ID": "model.output",
+    "Alias": "resources.lambda_alias",
+    "Bucket": "resources.s3_bucket",
+    "BucketCors": "resources.s3_bucket",
+    "Capacity": "resources.dynamodb_table",
     "Code": "model.code",
+    "Cors": "resources.lambda_url",
     "DeadLetter": "resources.sqs_queue",
+    "EventBus": "resources.events_bus",
+    "EventInvokeConfig": "resources.lambda_event_invoke_config",
+    "EventRule": "resources.events_rule",
     "EventSourceMapping": "resources.lambda_event_source_mapping",
+    "Expire": "resources.s3_bucket",
     "FileSystem": "resources.lambda_function",
     "Function": "resources.lambda_function",
+    "FunctionUrl": "resources.lambda_url",
+    "GlobalIndex": "resources.dynamodb_table",
     "Grant": "model.resource",
     "Input": "model.output",
+    "Key": "resources.dynamodb_table",
+    "Layer": "resources.lambda_layer",
     "LogGroup": "resources.logs_group",
     "Logging": "resources.lambda_function",
     "Output": "model.output",
     "PARTITION": "model.output",
     "Parameter": "model.secret",
+    "Permission": "resources.lambda_permission",
     "Provisioned": "resources.lambda_function",
+    "ProvisionedConcurrency": "resources.lambda_provisioned_concurrency",
     "PythonCode": "model.code",
     "Queue": "resources.sqs_queue",
+    "QueuePermission": "resources.sqs_queue_policy",
     "REGION": "model.output",
     "Reserved": "resources.lambda_function",
     "Resource": "model.resource",
     "Role": "resources.iam_role",
     "RolePolicy": "resources.iam_role_policy",
+    "Rule": "triggers.event_rule",
     "RuntimeManagement": "resources.lambda_function",
+    "Schedule": "triggers.schedule",
+    "ScheduledCall": "resources.scheduler_schedule",
     "Secret": "model.secret",
     "Stack": "stack",
+    "Stream": "resources.kinesis_stream",
+    "Subscription": "resources.sns_subscription",
+    "Table": "resources.dynamodb_table",
+    "Topic": "resources.sns_topic",
     "Trigger": "model.resource",
+    "Version": "resources.lambda_version",
     "Vpc": "resources.lambda_function",
     "by_stage": "model.output",
     "text": "model.output",
@@ -102,28 +158,52 @@ __all__ = [
     "ACCOUNT_ID",
     "PARTITION",
     "REGION",
+    "Alias",
+    "Bucket",
+    "BucketCors",
+    "Capacity",
     "Code",
+    "Cors",
     "DeadLetter",
+    "EventBus",
+    "EventInvokeConfig",
+    "EventRule",
     "EventSourceMapping",
+    "Expire",
     "FileSystem",
     "Function",
+    "FunctionUrl",
+    "GlobalIndex",
     "Grant",
     "Input",
+    "Key",
+    "Layer",
     "LogGroup",
     "Logging",
     "Output",
     "Parameter",
+    "Permission",
     "Provisioned",
+    "ProvisionedConcurrency",
     "PythonCode",
     "Queue",
+    "QueuePermission",
     "Reserved",
     "Resource",
     "Role",
     "RolePolicy",
+    "Rule",
     "RuntimeManagement",
+    "Schedule",
+    "ScheduledCall",
     "Secret",
     "Stack",
+    "Stream",
+    "Subscription",
+    "Table",
+    "Topic",
     "Trigger",
+    "Version",
     "Vpc",
     "by_stage",
     "text",

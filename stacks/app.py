@@ -1,6 +1,6 @@
 """The running example: a small shop that takes orders over HTTP, works them off a queue, and reports every night.
 
-    python stacks/app.py validate | plan | deploy | local | ...
+python stacks/app.py validate | plan | deploy | local | ...
 """
 
 from lambdaform import (

@@ -100,8 +100,14 @@ def megabytes(value: Megabytes) -> int | Output[int]:
     return lift(_megabytes, value)
 
 
-def items(value: Iterable[T]) -> tuple[T, ...]:
-    """A tuple of what was given, so that a declaration cannot change after it was made."""
-    if isinstance(value, str):  # a lone text is an iterable of letters, never what was meant
-        raise TypeError(f"a list is needed here, not the text {value!r}: write [{value!r}]")
-    return tuple(value)
+MYPY = False
+if MYPY:  # mypy cannot solve a generic converter; to it, a list field takes any list
+
+    def items(value: Iterable[Any]) -> tuple[Any, ...]: ...
+else:
+
+    def items(value: Iterable[T]) -> tuple[T, ...]:
+        """A tuple of what was given, so that a declaration cannot change after it was made."""
+        if isinstance(value, str):  # a lone text is an iterable of letters, never what was meant
+            raise TypeError(f"a list is needed here, not the text {value!r}: write [{value!r}]")
+        return tuple(value)

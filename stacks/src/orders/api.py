@@ -6,9 +6,10 @@ import uuid
 from typing import Any
 
 import boto3
+
 from catalogue import PRICES
 
-sqs: Any = boto3.client("sqs")  # pyright: ignore[reportUnknownMemberType]
+sqs = boto3.client("sqs")
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:

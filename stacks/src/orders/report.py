@@ -6,8 +6,8 @@ from typing import Any
 
 import boto3
 
-table: Any = boto3.resource("dynamodb").Table(os.environ["ORDERS"])  # pyright: ignore[reportUnknownMemberType]
-s3: Any = boto3.client("s3")  # pyright: ignore[reportUnknownMemberType]
+table = boto3.resource("dynamodb").Table(os.environ["ORDERS"])
+s3 = boto3.client("s3")
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:

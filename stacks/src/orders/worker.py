@@ -6,10 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 import boto3
+
 from catalogue import price
 
-table: Any = boto3.resource("dynamodb").Table(os.environ["ORDERS"])  # pyright: ignore[reportUnknownMemberType]
-topic: Any = boto3.resource("sns").Topic(os.environ["SHIPPED"])  # pyright: ignore[reportUnknownMemberType]
+table = boto3.resource("dynamodb").Table(os.environ["ORDERS"])
+topic = boto3.resource("sns").Topic(os.environ["SHIPPED"])
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
