@@ -82,7 +82,7 @@ class ScheduledCallDriver:
         return record.outputs
 
     def find(self, aws: Aws, desired: Desired) -> Found | None:
-        """The schedule of that name. Schedules carry no tags; the role it calls as, which has some, says whose it is."""
+        """The schedule of that name. It carries no tags; the role it calls as, which has some, says whose it is."""
         schedule = _get(aws, desired.physical_name)
         if schedule is None:
             return None

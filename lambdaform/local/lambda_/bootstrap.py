@@ -6,8 +6,11 @@ Standard library and the public Runtime API only. Answers, error bodies and log 
 (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html).
 """
 
+from __future__ import annotations
+
 import http.client
 import importlib
+import io
 import json
 import logging
 import os
@@ -15,6 +18,8 @@ import sys
 import time
 import traceback
 import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 sys.path[:] = sys.argv[1].split(os.pathsep)
 sys.argv[:] = ["/var/runtime/bootstrap.py"]
@@ -23,7 +28,9 @@ REQUEST = {"id": ""}
 
 
 class Failure(Exception):
-    def __init__(self, kind, message, trace=()):
+    """What the runtime itself finds wrong, by AWS's name for it."""
+
+    def __init__(self, kind: str, message: str, trace: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.kind, self.message, self.trace = kind, message, list(trace)
 
@@ -31,7 +38,7 @@ class Failure(Exception):
 class Context:
     """What a handler gets as its second argument."""
 
-    def __init__(self, headers):
+    def __init__(self, headers: Mapping[str, str]) -> None:
         environ = os.environ
         self.aws_request_id = headers["Lambda-Runtime-Aws-Request-Id"]
         self.invoked_function_arn = headers["Lambda-Runtime-Invoked-Function-Arn"]
@@ -49,27 +56,30 @@ class Context:
             cognito_identity_pool_id=identity.get("cognitoIdentityPoolId"),
         )
 
-    def _client(self, text):
+    def _client(self, text: str | None) -> types.SimpleNamespace | None:
         if not text:
             return None
         try:
-            given = json.loads(text)
+            given: dict[str, Any] = json.loads(text)
         except ValueError as error:
             message = f"Unable to parse Client Context JSON: {error}"
             raise Failure("Runtime.LambdaContextUnmarshalError", message) from None
-        client = types.SimpleNamespace(
+        client: dict[str, Any] = given.get("client") or {}
+        fields = types.SimpleNamespace(
             **{
-                key: (given.get("client") or {}).get(key)
+                key: client.get(key)
                 for key in ("installation_id", "app_title", "app_version_name", "app_version_code", "app_package_name")
             }
         )
-        return types.SimpleNamespace(custom=given.get("custom"), env=given.get("env"), client=client)
+        return types.SimpleNamespace(custom=given.get("custom"), env=given.get("env"), client=fields)
 
-    def get_remaining_time_in_millis(self):
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until the function times out, never negative."""
         return max(self._deadline - int(time.time() * 1000), 0)
 
 
-def find_handler(name):
+def find_handler(name: str) -> Callable[[Any, Context], Any]:
+    """The handler a setting such as `app.handler` names. Raises `Failure`."""
     module, dot, function = name.rpartition(".")
     if not dot:
         text = f"Bad handler '{name}': not enough values to unpack (expected 2, got 1)"
@@ -90,7 +100,7 @@ def find_handler(name):
         raise Failure("Runtime.HandlerNotFound", text) from None
 
 
-def describe(error, request_id):
+def describe(error: Exception, request_id: str) -> dict[str, Any]:
     """An exception as the error object AWS's client posts; frames of this file are cut from its start."""
     if isinstance(error, Failure):
         kind, message, trace = error.kind, error.message, error.trace
@@ -98,27 +108,39 @@ def describe(error, request_id):
         frames = traceback.extract_tb(error.__traceback__)
         while frames and frames[0].filename == __file__:
             frames.pop(0)
-        kind, message, trace = type(error).__name__, str(error), traceback.format_list(frames)
+        kind, message, trace = (
+            type(error).__name__,
+            str(error),
+            traceback.format_list([(f.filename, f.lineno or 0, f.name, f.line) for f in frames]),
+        )
     return {"errorMessage": message, "errorType": kind, "requestId": request_id, "stackTrace": trace}
 
 
-def report(error):
+def emit(line: str) -> None:
+    """Write one line of the log."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def report(error: Mapping[str, Any]) -> None:
     """Log an error as one event: carriage returns between its lines, as AWS's client does."""
     kind, message = error["errorType"], error["errorMessage"]
     if os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON":
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        print(json.dumps({"timestamp": now, "level": "ERROR", **error}), flush=True)
+        emit(json.dumps({"timestamp": now, "level": "ERROR", **error}))
         return
     lines = [f"[ERROR] {kind}" + (f": {message}" if message else ""), "Traceback (most recent call last):"]
     for entry in error["stackTrace"]:
         for line in entry.splitlines():
             text = line.lstrip(" ")
             lines.append("\u00a0" * (len(line) - len(text)) + text)
-    print("\r".join(lines), flush=True)
+    emit("\r".join(lines))
 
 
 class JsonLines(logging.Formatter):
-    def format(self, record):
+    """One JSON object a record."""
+
+    def format(self, record: logging.LogRecord) -> str:
         line = {
             "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
             "level": record.levelname,
@@ -130,14 +152,17 @@ class JsonLines(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
+    """Level, time, request id and message, separated by tabs."""
+
     converter = time.gmtime
 
-    def format(self, record):
+    def format(self, record: logging.LogRecord) -> str:
         record.aws_request_id = REQUEST["id"]
         return super().format(record)
 
 
-def set_up_logging():
+def set_up_logging() -> None:
+    """Send records to standard output in the layout of AWS's client."""
     handler = logging.StreamHandler(sys.stdout)
     if os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON":
         handler.setFormatter(JsonLines())
@@ -151,22 +176,26 @@ def set_up_logging():
     root.addHandler(handler)
 
 
-def main():
-    sys.stdout.reconfigure(encoding="utf-8", line_buffering=True)
+def main() -> None:
+    """Initialise, then serve events until the environment ends."""
+    # Written through: what an event printed is in the log before its answer is posted.
+    sys.stdout = io.TextIOWrapper(open(1, "wb", buffering=0, closefd=False), "utf-8", write_through=True)
     api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"], timeout=None)
 
-    def call(method, path, body=None, headers=None):
+    def call(
+        method: str, path: str, body: bytes | str | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[dict[str, str], bytes]:
         api.request(method, PREFIX + path, body=body, headers=headers or {})
         answer = api.getresponse()
-        return answer.headers, answer.read()
+        return dict(answer.headers.items()), answer.read()
 
-    def post_error(path, error):
+    def post_error(path: str, error: Mapping[str, Any]) -> None:
         call("POST", path, json.dumps(error), {"Lambda-Runtime-Function-Error-Type": error["errorType"]})
 
     set_up_logging()
     try:
         handler = find_handler(os.environ["_HANDLER"])
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever importing raises is the function's failure
         description = describe(error, "")
         report(description)
         post_error("/init/error", description)
@@ -192,7 +221,7 @@ def main():
                     body = json.dumps(result, ensure_ascii=False).encode()
                 except (TypeError, ValueError) as error:
                     raise Failure("Runtime.MarshalError", f"Unable to marshal response: {error}") from None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever the handler raises is its answer
             description = describe(error, REQUEST["id"])
             report(description)
             post_error(path + "/error", description)

@@ -238,22 +238,10 @@ async def _code(plane: Plane, given: Mapping[str, Json], call: Call, operation: 
             text = f"Request must be smaller than {LARGEST_REQUEST} bytes for the {operation} operation"
             raise AwsFault("RequestEntityTooLargeException", text, status=413)
     elif "S3Bucket" in given and "S3Key" in given:
-        data = await _object(plane, given, call.region)
+        data = await plane.object(given, call.region)
     else:
         raise invalid("Please provide a source for function code.")
     return plane.codes.keep(data)
-
-
-async def _object(plane: Plane, given: Mapping[str, Json], region: str) -> bytes:
-    params = {"Bucket": given["S3Bucket"], "Key": given["S3Key"]}
-    if "S3ObjectVersion" in given:
-        params["VersionId"] = given["S3ObjectVersion"]
-    try:
-        answer = await plane.data.call("s3", "GetObject", params, region=region)
-    except AwsFault as fault:
-        text = f"Error occurred while GetObject. S3 Error Code: {fault.code}. S3 Error Message: {fault.message}"
-        raise invalid(text) from fault
-    return answer["Body"]
 
 
 def _check_layers(plane: Plane, settings: Mapping[str, Json], code: Code, region: str) -> None:

@@ -27,6 +27,14 @@ class Ids(Protocol):
     def below(self, limit: int) -> int: ...
 
 
+class Sources(Pollers, Protocol):
+    """The pollers, and the one question about a source that takes a request to another process."""
+
+    async def check_source(self, source_arn: str, *, region: str) -> None:
+        """Refuse a stream that is missing. Raises `AwsFault`."""
+        ...
+
+
 @attrs.frozen(eq=False)
 class Plane:
     """The control plane's surroundings; one per local AWS."""
@@ -37,7 +45,7 @@ class Plane:
     clock: Clock
     ids: Ids
     data: DataServices
-    pollers: Pollers
+    pollers: Sources
     queue: AsyncQueue
     address: Callable[[], str]
     """Where this local AWS answers, such as `http://127.0.0.1:4566`."""
@@ -129,6 +137,18 @@ class Plane:
             self.clock.call_at(self.clock.now() + self.settle_after, lambda: self.store.change(key, change))
         else:
             asyncio.get_running_loop().call_soon(self.store.change, key, change)
+
+    async def object(self, given: Mapping[str, Json], region: str) -> bytes:
+        """The object an S3Bucket and S3Key name. Raises `AwsFault` as Lambda words S3's own."""
+        params = {"Bucket": given["S3Bucket"], "Key": given["S3Key"]}
+        if "S3ObjectVersion" in given:
+            params["VersionId"] = given["S3ObjectVersion"]
+        try:
+            answer = await self.data.call("s3", "GetObject", params, region=region)
+        except AwsFault as fault:
+            text = f"Error occurred while GetObject. S3 Error Code: {fault.code}. S3 Error Message: {fault.message}"
+            raise invalid(text) from fault
+        return answer["Body"]
 
     def stamp(self) -> str:
         """Now, as LastModified shows it."""

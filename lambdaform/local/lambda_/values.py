@@ -215,6 +215,8 @@ class SourceMapping:
     settings: Mapping[str, Json]
     """In AWS's spelling, defaults filled in."""
     state: Literal["Creating", "Enabled", "Disabled", "Updating", "Deleting"]
+    is_enabled: bool
+    """Whether it is polled once the state has settled."""
     modified: float
     tags: Mapping[str, str] = attrs.field(factory=dict[str, str])
 

@@ -11,8 +11,11 @@ child imports that after the fork. Standard library and the runtime client only:
 handler's process.
 """
 
+from __future__ import annotations
+
 import ctypes
 import gc
+import importlib
 import json
 import os
 import resource
@@ -23,33 +26,30 @@ import socket
 import sys
 import time
 import types
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
-KEPT = ("awslambdaric", "snapshot_restore_py")
 
 
-def die_with(parent):
+def die_with(parent: int) -> None:
     """Ask the kernel to kill this process when its parent ends; leave at once when that has happened already."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
 
 
-def prepare(runtime):
+def prepare(runtime: str) -> None:
     """Import the runtime client without its C extension."""
     sys.path.append(runtime)
-    sys.modules["runtime_client"] = None  # makes the import fail, which the runtime client is ready for
-    import awslambdaric.bootstrap
-    import awslambdaric.lambda_config
-    import awslambdaric.lambda_runtime_client
-    import awslambdaric.lambda_runtime_hooks_runner
-    import http.client
-
-    del sys.modules["runtime_client"]
-    # Handlers that bring their own copy of what the runtime client uses get their own.
-    first = [name for name in sys.modules if name.partition(".")[0] in ("simplejson",)]
-    for name in first:
-        del sys.modules[name]
+    modules: dict[str, Any] = sys.modules
+    modules["runtime_client"] = None  # makes the import fail, which the runtime client is ready for
+    for name in ("bootstrap", "lambda_runtime_client", "lambda_runtime_hooks_runner"):
+        importlib.import_module(f"awslambdaric.{name}")
+    importlib.import_module("http.client")
+    del modules["runtime_client"]
+    # A handler that brings its own copy of what the runtime client uses gets its own.
+    for name in [name for name in modules if name.partition(".")[0] == "simplejson"]:
+        del modules[name]
     site.setquit()
     site.setcopyright()
     site.sethelper()
@@ -57,21 +57,21 @@ def prepare(runtime):
     gc.freeze()
 
 
-def serve(control):
+def serve(control: socket.socket) -> dict[str, Any]:
     """Fork on request and report exits; returns in the child, with what it is to become."""
     wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGCHLD, _ignore)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's: it ends its children itself
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     me = os.getpid()
     control.send(b'{"ready": true}')
     while True:
-        ready, _, _ = select.select([control, wake_read], [], [])
+        ready, _, _ = select.select([control.fileno(), wake_read], [], [])
         if wake_read in ready:
             os.read(wake_read, 4096)
             reap(control)
-        if control not in ready:
+        if control.fileno() not in ready:
             continue
         message, fds, _, _ = socket.recv_fds(control, 262144, 4)
         if not message:
@@ -95,7 +95,11 @@ def serve(control):
         control.send(json.dumps({"spawned": order["spawn"], "pid": pid}).encode())
 
 
-def reap(control):
+def _ignore(number: int, frame: object) -> None:
+    """A handler in Python makes the signal wake the wait below; nothing else is to be done in it."""
+
+
+def reap(control: socket.socket) -> None:
     """Report every child that has ended."""
     while True:
         try:
@@ -107,7 +111,7 @@ def reap(control):
         control.send(json.dumps({"exited": pid, "status": status}).encode())
 
 
-def become(order):
+def become(order: dict[str, Any]) -> None:
     """Turn this fresh child into an execution environment and run the runtime client; never returns normally."""
     environ = order["env"]
     os.environ.clear()
@@ -122,20 +126,17 @@ def become(order):
     sys.dont_write_bytecode = order.get("dont_write_bytecode", False)
     sys.modules["__main__"] = types.ModuleType("__main__")
 
-    import runtime_client
-    from awslambdaric import bootstrap, lambda_runtime_client
-
-    runtime_client.initialize_client(lambda_runtime_client._user_agent())
-    lambda_runtime_client.runtime_client = runtime_client
+    extension: Any = importlib.import_module("runtime_client")
+    runtime: Any = importlib.import_module("awslambdaric.lambda_runtime_client")
+    bootstrap: Any = importlib.import_module("awslambdaric.bootstrap")
+    extension.initialize_client(runtime._user_agent())
+    runtime.runtime_client = extension
     if "AWS_LAMBDA_LOG_FORMAT" in environ or "AWS_LAMBDA_LOG_LEVEL" in environ:
-        import importlib
-
         bootstrap = importlib.reload(bootstrap)  # it reads both once, when it is imported
-    client = lambda_runtime_client.LambdaRuntimeClient(environ["AWS_LAMBDA_RUNTIME_API"])
-    bootstrap.run(environ["_HANDLER"], client)
+    bootstrap.run(environ["_HANDLER"], runtime.LambdaRuntimeClient(environ["AWS_LAMBDA_RUNTIME_API"]))
 
 
-def main():
+def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     die_with(os.getppid())
     prepare(sys.argv[2])

@@ -1,0 +1,197 @@
+"""Reserved and provisioned concurrency, and the account's figures.
+
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html. Provisioned environments are really initialised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import attrs
+
+from lambdaform.local.lambda_.blueprints import Blueprints
+from lambdaform.local.lambda_.code import LARGEST_UNZIPPED, LARGEST_UPLOAD
+from lambdaform.local.lambda_.invoking import reserved_total
+from lambdaform.local.lambda_.naming import LATEST
+from lambdaform.local.lambda_.plane import Plane, invalid
+from lambdaform.local.lambda_.running import ACCOUNT_CONCURRENCY, UNRESERVED_MINIMUM, Key
+from lambdaform.local.lambda_.values import Function, Provisioned, Version
+from lambdaform.local.operations import page
+from lambdaform.local.ports import AwsFault, Call, Json
+
+PAGE = 50
+TOTAL_CODE = 300 * 1024 * 1024 * 1024
+
+
+async def put_function_concurrency(plane: Plane, call: Call) -> Mapping[str, Json]:
+    """Reserve concurrency: a floor and a ceiling; 0 switches a function off."""
+    function = _unqualified(plane, call)
+    wanted: int = call.params["ReservedConcurrentExecutions"]
+    provisioned = sum(each.requested for each in function.provisioned.values())
+    if wanted < provisioned:
+        # The leading and the double spaces are AWS's own.
+        raise invalid(
+            f" ReservedConcurrentExecutions  {wanted} should not be lower than "
+            f"function's total provisioned concurrency [{provisioned}]."
+        )
+    taken = reserved_total(plane, call.account, call.region) - (function.reserved_concurrency or 0)
+    if ACCOUNT_CONCURRENCY - taken - wanted < UNRESERVED_MINIMUM and wanted > 0:
+        raise invalid(
+            "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution "
+            f"below its minimum value of [{UNRESERVED_MINIMUM}]."
+        )
+    plane.store.put(attrs.evolve(function, reserved_concurrency=wanted))
+    return {"ReservedConcurrentExecutions": wanted}
+
+
+async def get_function_concurrency(plane: Plane, call: Call) -> Mapping[str, Json]:
+    """What is reserved; nothing at all when nothing is."""
+    function = _unqualified(plane, call)
+    return {"ReservedConcurrentExecutions": function.reserved_concurrency}
+
+
+async def delete_function_concurrency(plane: Plane, call: Call) -> Mapping[str, Json]:
+    """Give the reservation back."""
+    function = _unqualified(plane, call)
+    plane.store.put(attrs.evolve(function, reserved_concurrency=None))
+    return {}
+
+
+async def put_provisioned_concurrency_config(plane: Plane, blueprints: Blueprints, call: Call) -> Mapping[str, Json]:
+    """Keep environments initialised for a version or alias; they are ready a little later."""
+    function, version, qualifier = _version(plane, call, "put")
+    wanted: int = call.params["ProvisionedConcurrentExecutions"]
+    if function.reserved_concurrency is not None and wanted > function.reserved_concurrency:
+        raise invalid(
+            "Requested Provisioned Concurrency should not be greater than the reservedConcurrentExecution for function"
+        )
+    free = ACCOUNT_CONCURRENCY - reserved_total(plane, call.account, call.region)
+    if function.reserved_concurrency is None and wanted > free - UNRESERVED_MINIMUM:
+        lead = "Specified ConcurrentExecutions for function"
+        raise invalid(
+            f"{lead} decreases account's UnreservedConcurrentExecution "
+            f"below its minimum value of [{UNRESERVED_MINIMUM}]."
+            if wanted <= free
+            else f"{lead} is greater than account's unreserved concurrency [{free}]."
+        )
+    config = Provisioned(wanted, "IN_PROGRESS", plane.stamp())
+    plane.store.put(attrs.evolve(function, provisioned={**function.provisioned, qualifier: config}))
+    plane.clock.run(_prepare(plane, blueprints, function, version, qualifier, config))
+    return _describe(config)
+
+
+async def get_provisioned_concurrency_config(plane: Plane, call: Call) -> Mapping[str, Json]:
+    """What is kept ready for a version or alias."""
+    function, _, qualifier = _version(plane, call, "get")
+    config = function.provisioned.get(qualifier)
+    if config is None:
+        raise AwsFault(
+            "ProvisionedConcurrencyConfigNotFoundException",
+            "No Provisioned Concurrency Config found for this function",
+            status=404,
+        )
+    return _describe(config)
+
+
+async def delete_provisioned_concurrency_config(plane: Plane, call: Call) -> Mapping[str, Json]:
+    """Stop keeping environments ready."""
+    function, version, qualifier = _version(plane, call, "delete")
+    rest = {key: value for key, value in function.provisioned.items() if key != qualifier}
+    plane.store.put(attrs.evolve(function, provisioned=rest))
+    plane.fleet.release(_key(function, version))
+    return {}
+
+
+async def list_provisioned_concurrency_configs(plane: Plane, call: Call) -> Mapping[str, Json]:
+    """All of a function's."""
+    function, _ = plane.function(call)
+    found: list[Json] = [
+        {"FunctionArn": f"{function.arn}:{qualifier}", **_describe(config)}
+        for qualifier, config in sorted(function.provisioned.items())
+    ]
+    configs, marker = page(found, call.params.get("Marker"), call.params.get("MaxItems", PAGE))
+    return {"ProvisionedConcurrencyConfigs": configs, "NextMarker": marker}
+
+
+async def get_account_settings(plane: Plane, call: Call) -> Mapping[str, Json]:
+    """Limits and use of the account in this Region."""
+    functions = list(plane.store.functions_in(call.account, call.region))
+    used = sum(v.code.size for function in functions for v in (function.latest, *function.versions.values()))
+    used += sum(
+        version.code.size
+        for key, layer in plane.store.layers.items()
+        if key[:2] == (call.account, call.region)
+        for version in layer.versions.values()
+    )
+    reserved = reserved_total(plane, call.account, call.region)
+    return {
+        "AccountLimit": {
+            "TotalCodeSize": TOTAL_CODE,
+            "CodeSizeUnzipped": LARGEST_UNZIPPED,
+            "CodeSizeZipped": LARGEST_UPLOAD,
+            "ConcurrentExecutions": ACCOUNT_CONCURRENCY,
+            "UnreservedConcurrentExecutions": ACCOUNT_CONCURRENCY - reserved,
+        },
+        "AccountUsage": {"TotalCodeSize": used, "FunctionCount": len(functions)},
+    }
+
+
+async def _prepare(
+    plane: Plane, blueprints: Blueprints, function: Function, version: Version, qualifier: str, config: Provisioned
+) -> None:
+    """Initialise the environments, then say how that went; a config replaced meanwhile is left alone."""
+    status: Literal["READY", "FAILED"] = "FAILED"
+    reason: str | None = "FUNCTION_ERROR_INIT_FAILURE"
+    try:
+        blueprint = await blueprints.of(function, version)
+        if await plane.fleet.prepare(_key(function, version), blueprint, config.requested):
+            status, reason = "READY", None
+    except AwsFault as fault:
+        reason = fault.message
+
+    def change(now: Function) -> Function:
+        if now.provisioned.get(qualifier) is not config:
+            return now
+        done = Provisioned(config.requested, status, plane.stamp(), reason)
+        return attrs.evolve(now, provisioned={**now.provisioned, qualifier: done})
+
+    plane.store.change((function.account, function.region, function.name), change)
+
+
+def _unqualified(plane: Plane, call: Call) -> Function:
+    reference = plane.refer(call)
+    if reference.qualifier is not None:
+        raise invalid(
+            "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. "
+            "Please specify either a function name or an unqualified function ARN."
+        )
+    function, _ = plane.function(call)
+    return function
+
+
+def _version(plane: Plane, call: Call, verb: Literal["put", "get", "delete"]) -> tuple[Function, Version, str]:
+    function, qualifier = plane.function(call)
+    if qualifier is None or qualifier == LATEST:
+        raise invalid(
+            "Provisioned Concurrency Configs cannot be applied to unpublished function versions."
+            if verb == "put"
+            else "The function resource provided must be an alias or a published version."
+        )
+    return function, plane.resolve(function, qualifier), qualifier
+
+
+def _key(function: Function, version: Version) -> Key:
+    return Key(function.account, function.region, function.name, version.number, version.generation)
+
+
+def _describe(config: Provisioned) -> dict[str, Json]:
+    ready = config.requested if config.status == "READY" else 0
+    return {
+        "RequestedProvisionedConcurrentExecutions": config.requested,
+        "AvailableProvisionedConcurrentExecutions": ready,
+        "AllocatedProvisionedConcurrentExecutions": ready,
+        "Status": config.status,
+        "StatusReason": config.reason,
+        "LastModified": config.modified,
+    }

@@ -1,0 +1,213 @@
+"""Layers, their versions and permissions. https://docs.aws.amazon.com/lambda/latest/dg/chapter-layers.html"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import attrs
+
+from lambdaform.local.lambda_.code import LARGEST_UPLOAD
+from lambdaform.local.lambda_.naming import layer_arn
+from lambdaform.local.lambda_.permissions import make_statement
+from lambdaform.local.lambda_.plane import Plane, check_revision, conflict, invalid, resource_missing
+from lambdaform.local.lambda_.values import Layer, LayerVersion, Policy
+from lambdaform.local.operations import page
+from lambdaform.local.ports import AwsFault, Call, Json
+
+PAGE = 50
+
+
+async def publish_layer_version(plane: Plane, call: Call) -> Mapping[str, Json]:
+    """A new version of a layer, always with a new number."""
+    layer = _layer(plane, call) or Layer(call.account, call.region, _name(call))
+    content: Mapping[str, Json] = call.params["Content"]
+    if "ZipFile" in content:
+        data: bytes = content["ZipFile"]
+        if len(data) > LARGEST_UPLOAD:
+            text = f"Zipped size must be smaller than {LARGEST_UPLOAD} bytes"
+            raise AwsFault("RequestEntityTooLargeException", text, status=413)
+    elif "S3Bucket" in content and "S3Key" in content:
+        data = await plane.object(content, call.region)
+    else:
+        raise invalid("Please provide a source for layer code.")
+    code = plane.codes.keep(data)
+    layer = _layer(plane, call) or layer  # another version may have come while the code was read
+    number = layer.last_number + 1
+    version = LayerVersion(
+        number=number,
+        description=call.params.get("Description", ""),
+        code=code,
+        created=plane.stamp(),
+        runtimes=call.params.get("CompatibleRuntimes", ()),
+        architectures=call.params.get("CompatibleArchitectures", ()),
+        license=call.params.get("LicenseInfo"),
+    )
+    plane.store.put_layer(attrs.evolve(layer, versions={**layer.versions, number: version}, last_number=number))
+    return _with_content(call, layer, version)
+
+
+async def get_layer_version(plane: Plane, call: Call) -> Mapping[str, Json]:
+    """One version of a layer, with where its content is."""
+    layer, version = _version(plane, call)
+    return _with_content(call, layer, version)
+
+
+async def get_layer_version_by_arn(plane: Plane, call: Call) -> Mapping[str, Json]:
+    """The same, found by its ARN."""
+    arn: str = call.params["Arn"]
+    version = plane.layer_version(arn)
+    if version is None:
+        raise resource_missing()
+    *_, region, account, _kind, name, _number = arn.split(":")
+    return _with_content(call, Layer(account, region, name), version)
+
+
+async def list_layers(plane: Plane, call: Call) -> Mapping[str, Json]:
+    """Every layer with its newest version that fits."""
+    found: list[Json] = []
+    for key in sorted(plane.store.layers):
+        layer = plane.store.layers[key]
+        if key[:2] != (call.account, call.region):
+            continue
+        fitting = [version for version in layer.versions.values() if _fits(version, call.params)]
+        if fitting:
+            newest = max(fitting, key=lambda version: version.number)
+            found.append(
+                {"LayerName": layer.name, "LayerArn": _arn(layer), "LatestMatchingVersion": _item(layer, newest)}
+            )
+    layers, marker = page(found, call.params.get("Marker"), call.params.get("MaxItems", PAGE))
+    return {"Layers": layers, "NextMarker": marker}
+
+
+async def list_layer_versions(plane: Plane, call: Call) -> Mapping[str, Json]:
+    """A layer's versions, newest first."""
+    layer = _layer(plane, call)
+    versions = sorted(layer.versions.values(), key=lambda version: -version.number) if layer is not None else []
+    found: list[Json] = [_item(layer, version) for version in versions if layer and _fits(version, call.params)]
+    items, marker = page(found, call.params.get("Marker"), call.params.get("MaxItems", PAGE))
+    return {"LayerVersions": items, "NextMarker": marker}
+
+
+async def delete_layer_version(plane: Plane, call: Call) -> Mapping[str, Json]:
+    """Take a version out of sight; functions that use it keep it."""
+    number: int = call.params["VersionNumber"]
+    if number < 1:
+        raise invalid("Layer Version Cannot be less than 1")
+    layer = _layer(plane, call)
+    if layer is not None and number in layer.versions:
+        plane.store.put_layer(
+            attrs.evolve(
+                layer,
+                versions={key: value for key, value in layer.versions.items() if key != number},
+                deleted={**layer.deleted, number: layer.versions[number]},
+            )
+        )
+    return {}
+
+
+async def add_layer_version_permission(plane: Plane, call: Call) -> Mapping[str, Json]:
+    """Let others use a layer version."""
+    layer, version = _version(plane, call)
+    policy = version.policy or Policy({}, "")
+    check_revision(call.params.get("RevisionId"), policy.revision, of="GetLayerPolicy")
+    sid = call.params["StatementId"]
+    if sid in policy.statements:
+        raise conflict(
+            f"The statement id ({sid}) provided already exists. "
+            "Please provide a new statement id, or remove the existing statement."
+        )
+    params = dict(call.params)
+    if "OrganizationId" in params:
+        params["PrincipalOrgID"] = params["OrganizationId"]
+    statement = make_statement(params, f"{_arn(layer)}:{version.number}")
+    changed = Policy({**policy.statements, sid: statement}, plane.ids.uuid())
+    _put(plane, layer, attrs.evolve(version, policy=changed))
+    return {"Statement": json.dumps(statement, separators=(",", ":")), "RevisionId": changed.revision}
+
+
+async def remove_layer_version_permission(plane: Plane, call: Call) -> Mapping[str, Json]:
+    """Take that back."""
+    layer, version = _version(plane, call)
+    sid = call.params["StatementId"]
+    if version.policy is None:
+        raise AwsFault("ResourceNotFoundException", "No policy is associated with the given resource.", status=404)
+    check_revision(call.params.get("RevisionId"), version.policy.revision, of="GetLayerPolicy")
+    if sid not in version.policy.statements:
+        raise AwsFault("ResourceNotFoundException", f"Statement {sid} is not found in resource policy.", status=404)
+    statements = {key: value for key, value in version.policy.statements.items() if key != sid}
+    policy = Policy(statements, plane.ids.uuid()) if statements else None
+    _put(plane, layer, attrs.evolve(version, policy=policy))
+    return {}
+
+
+async def get_layer_version_policy(plane: Plane, call: Call) -> Mapping[str, Json]:
+    """Who may use a layer version."""
+    _, version = _version(plane, call)
+    if version.policy is None:
+        raise AwsFault("ResourceNotFoundException", "No policy is associated with the given resource.", status=404)
+    document = {"Version": "2012-10-17", "Id": "default", "Statement": list(version.policy.statements.values())}
+    return {"Policy": json.dumps(document, separators=(",", ":")), "RevisionId": version.policy.revision}
+
+
+def _name(call: Call) -> str:
+    return str(call.params["LayerName"]).rpartition(":layer:")[2]
+
+
+def _arn(layer: Layer) -> str:
+    return layer_arn(layer.account, layer.region, layer.name)
+
+
+def _layer(plane: Plane, call: Call) -> Layer | None:
+    return plane.store.layers.get((call.account, call.region, _name(call)))
+
+
+def _version(plane: Plane, call: Call) -> tuple[Layer, LayerVersion]:
+    number: int = call.params["VersionNumber"]
+    if number < 1:
+        raise invalid("Layer Version Cannot be less than 1")
+    layer = _layer(plane, call)
+    version = layer.versions.get(number) if layer is not None else None
+    if layer is None or version is None:
+        raise resource_missing()
+    return layer, version
+
+
+def _put(plane: Plane, layer: Layer, version: LayerVersion) -> None:
+    plane.store.put_layer(attrs.evolve(layer, versions={**layer.versions, version.number: version}))
+
+
+def _fits(version: LayerVersion, params: Mapping[str, Json]) -> bool:
+    runtime, architecture = params.get("CompatibleRuntime"), params.get("CompatibleArchitecture")
+    return (runtime is None or runtime in version.runtimes) and (
+        architecture is None or architecture in version.architectures
+    )
+
+
+def _item(layer: Layer | None, version: LayerVersion) -> dict[str, Json]:
+    assert layer is not None
+    answer: dict[str, Json] = {
+        "LayerVersionArn": f"{_arn(layer)}:{version.number}",
+        "Version": version.number,
+        "Description": version.description,
+        "CreatedDate": version.created,
+    }
+    if version.runtimes:
+        answer["CompatibleRuntimes"] = list(version.runtimes)
+    if version.architectures:
+        answer["CompatibleArchitectures"] = list(version.architectures)
+    if version.license is not None:
+        answer["LicenseInfo"] = version.license
+    return answer
+
+
+def _with_content(call: Call, layer: Layer, version: LayerVersion) -> dict[str, Json]:
+    return {
+        **_item(layer, version),
+        "LayerArn": _arn(layer),
+        "Content": {
+            "Location": f"{call.endpoint}/_lambdaform/code/{version.code.key}.zip",
+            "CodeSha256": version.code.sha256,
+            "CodeSize": version.code.size,
+        },
+    }

@@ -1,0 +1,211 @@
+"""Event source mappings: what exists. Whether a source takes the settings, and the polling, is the pollers' business.
+
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventsourcemapping.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Literal
+
+import attrs
+
+from lambdaform.local.lambda_.naming import Reference, refer
+from lambdaform.local.lambda_.plane import Plane, conflict, invalid, resource_missing
+from lambdaform.local.lambda_.values import SourceMapping
+from lambdaform.local.operations import page
+from lambdaform.local.ports import Call, EventMapping, Json
+
+PAGE = 100
+
+_STREAM_DEFAULTS: Mapping[str, Json] = {
+    "BatchSize": 100,
+    "MaximumBatchingWindowInSeconds": 0,
+    "BisectBatchOnFunctionError": False,
+    "DestinationConfig": {"OnFailure": {}},
+    "MaximumRecordAgeInSeconds": -1,
+    "MaximumRetryAttempts": -1,
+    "ParallelizationFactor": 1,
+    "TumblingWindowInSeconds": 0,
+    "FunctionResponseTypes": [],
+}
+_QUEUE_DEFAULTS: Mapping[str, Json] = {
+    "BatchSize": 10,
+    "MaximumBatchingWindowInSeconds": 0,
+    "FunctionResponseTypes": [],
+}
+_NOT_SETTINGS = frozenset({"FunctionName", "EventSourceArn", "Enabled", "Tags", "UUID"})
+
+
+async def create_event_source_mapping(plane: Plane, call: Call) -> Mapping[str, Json]:
+    """Map a source to a function; the answer shows it Creating."""
+    params = call.params
+    source: str = params.get("EventSourceArn", "")
+    if not source:
+        raise invalid("Unrecognized event source.")
+    function_arn = _function(plane, call)
+    plane.pollers.validate(source, {**params, "FunctionName": function_arn}, region=call.region)
+    await plane.pollers.check_source(source, region=call.region)
+    for other in plane.store.mappings.values():
+        if other.source_arn == source and other.function_arn == function_arn:
+            raise conflict(_duplicate(other))
+    uuid = plane.ids.uuid()
+    given = {key: value for key, value in params.items() if key not in _NOT_SETTINGS}
+    mapping = SourceMapping(
+        uuid=uuid,
+        account=call.account,
+        region=call.region,
+        function_arn=function_arn,
+        source_arn=source,
+        settings=_tidied({**_defaults(source), **given}),
+        state="Creating",
+        is_enabled=params.get("Enabled", True),
+        modified=plane.clock.now(),
+        tags=params.get("Tags", {}),
+    )
+    plane.store.mappings[uuid] = mapping
+    _settle(plane, mapping)
+    return _describe(plane, mapping)
+
+
+async def get_event_source_mapping(plane: Plane, call: Call) -> Mapping[str, Json]:
+    """One mapping."""
+    return _describe(plane, _mapping(plane, call))
+
+
+async def list_event_source_mappings(plane: Plane, call: Call) -> Mapping[str, Json]:
+    """The account's mappings, of one function or source if asked for."""
+    source, name = call.params.get("EventSourceArn"), call.params.get("FunctionName")
+    wanted = refer(name, None, account=call.account, region=call.region).arn if name else None
+    found: list[Json] = [
+        _describe(plane, mapping)
+        for mapping in plane.store.mappings.values()
+        if (mapping.account, mapping.region) == (call.account, call.region)
+        and source in (None, mapping.source_arn)
+        and wanted in (None, mapping.function_arn)
+    ]
+    mappings, marker = page(found, call.params.get("Marker"), min(call.params.get("MaxItems", PAGE), PAGE))
+    return {"EventSourceMappings": mappings, "NextMarker": marker}
+
+
+async def update_event_source_mapping(plane: Plane, call: Call) -> Mapping[str, Json]:
+    """Change a mapping's settings, function, or whether it is on; the answer shows it Updating."""
+    mapping = _mapping(plane, call)
+    params = call.params
+    given = {key: value for key, value in params.items() if key not in _NOT_SETTINGS}
+    settings = _tidied({**mapping.settings, **given})
+    function_arn = _function(plane, call) if "FunctionName" in params else mapping.function_arn
+    checked = {key: value for key, value in settings.items() if value != _defaults(mapping.source_arn).get(key)}
+    plane.pollers.validate(
+        mapping.source_arn, {**checked, **given, "FunctionName": function_arn}, region=mapping.region
+    )
+    changed = attrs.evolve(
+        mapping,
+        function_arn=function_arn,
+        settings=settings,
+        is_enabled=params.get("Enabled", mapping.is_enabled),
+        state="Updating",
+        modified=plane.clock.now(),
+    )
+    plane.store.mappings[mapping.uuid] = changed
+    _settle(plane, changed)
+    return _describe(plane, changed)
+
+
+async def delete_event_source_mapping(plane: Plane, call: Call) -> Mapping[str, Json]:
+    """Stop polling; the answer shows the mapping Deleting."""
+    mapping = _mapping(plane, call)
+    del plane.store.mappings[mapping.uuid]
+    plane.pollers.stop(mapping.uuid)
+    return _describe(plane, attrs.evolve(mapping, state="Deleting"))
+
+
+def _settle(plane: Plane, mapping: SourceMapping) -> None:
+    """Enable or disable a mapping a turn of the loop later, unless it was changed again."""
+
+    def settled() -> None:
+        if plane.store.mappings.get(mapping.uuid) is not mapping:
+            return
+        state: Literal["Enabled", "Disabled"] = "Enabled" if mapping.is_enabled else "Disabled"
+        plane.store.mappings[mapping.uuid] = attrs.evolve(mapping, state=state)
+        plane.pollers.start(
+            EventMapping(
+                uuid=mapping.uuid,
+                region=mapping.region,
+                account=mapping.account,
+                function_arn=mapping.function_arn,
+                source_arn=mapping.source_arn,
+                settings={**mapping.settings, "Enabled": mapping.is_enabled},
+            )
+        )
+
+    asyncio.get_running_loop().call_soon(settled)
+
+
+def _function(plane: Plane, call: Call) -> str:
+    """The ARN of the function a mapping is to feed, qualified as given. Raises `AwsFault`."""
+    reference: Reference = refer(call.params["FunctionName"], None, account=call.account, region=call.region)
+    function = plane.find(reference)
+    if function is None:
+        raise invalid("Function does not exist")
+    plane.resolve(function, reference.qualifier)
+    return reference.arn
+
+
+def _mapping(plane: Plane, call: Call) -> SourceMapping:
+    mapping = plane.store.mappings.get(call.params["UUID"])
+    if mapping is None or (mapping.account, mapping.region) != (call.account, call.region):
+        raise resource_missing()
+    return mapping
+
+
+def _is_queue(source: str) -> bool:
+    return source.split(":")[2] == "sqs"
+
+
+def _defaults(source: str) -> Mapping[str, Json]:
+    return _QUEUE_DEFAULTS if _is_queue(source) else _STREAM_DEFAULTS
+
+
+def _tidied(settings: Mapping[str, Json]) -> Mapping[str, Json]:
+    """Empty filters and scaling are dropped from the answer, as in AWS."""
+    result = dict(settings)
+    if "FilterCriteria" in result and not result["FilterCriteria"].get("Filters"):
+        del result["FilterCriteria"]
+    for field in ("ScalingConfig", "ProvisionedPollerConfig"):
+        if field in result and not result[field]:
+            del result[field]
+    return result
+
+
+def _duplicate(other: SourceMapping) -> str:
+    tail = f"Please update or delete the existing mapping with UUID {other.uuid}"
+    function = other.function_arn.split(":")[6]
+    if _is_queue(other.source_arn):
+        return (
+            f'An event source mapping with SQS arn (" {other.source_arn} ") and function (" {function} ") '
+            f"already exists. {tail}"
+        )
+    return (
+        f'The event source arn (" {other.source_arn} ") and function (" {function} ") '
+        f"provided mapping already exists. {tail}"
+    )
+
+
+def _describe(plane: Plane, mapping: SourceMapping) -> dict[str, Json]:
+    queue = _is_queue(mapping.source_arn)
+    lead = f"arn:aws:lambda:{mapping.region}:{mapping.account}:event-source-mapping"
+    answer: dict[str, Json] = {
+        **mapping.settings,
+        "UUID": mapping.uuid,
+        "EventSourceArn": mapping.source_arn,
+        "FunctionArn": mapping.function_arn,
+        "State": mapping.state,
+        "StateTransitionReason": "USER_INITIATED" if queue else "User action",
+        "LastModified": mapping.modified,
+        "EventSourceMappingArn": f"{lead}:{mapping.uuid}",
+    }
+    if not queue:
+        answer["LastProcessingResult"] = plane.pollers.last_result(mapping.uuid) or "No records processed"
+    return answer

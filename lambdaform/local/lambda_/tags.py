@@ -1,0 +1,71 @@
+"""Tags of functions, event source mappings and code signing configs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import attrs
+
+from lambdaform.local.lambda_.naming import refer
+from lambdaform.local.lambda_.plane import Plane, function_missing, invalid, resource_missing
+from lambdaform.local.ports import Call, Json
+
+MOST_TAGS = 50
+
+
+async def tag_resource(plane: Plane, call: Call) -> Mapping[str, Json]:
+    """Add tags, or change their values."""
+    tags, put = _tags(plane, call)
+    merged = {**tags, **call.params["Tags"]}
+    if len(merged) > MOST_TAGS:
+        raise invalid("Number of tags exceeds resource tag limit.")
+    put(merged)
+    return {}
+
+
+async def untag_resource(plane: Plane, call: Call) -> Mapping[str, Json]:
+    """Take tags away."""
+    tags, put = _tags(plane, call)
+    put({key: value for key, value in tags.items() if key not in call.params["TagKeys"]})
+    return {}
+
+
+async def list_tags(plane: Plane, call: Call) -> Mapping[str, Json]:
+    """All tags."""
+    return {"Tags": dict(_tags(plane, call)[0])}
+
+
+def _tags(plane: Plane, call: Call) -> tuple[Mapping[str, str], Callable[[Mapping[str, str]], None]]:
+    """The tags of a resource, and how to replace them. Raises `AwsFault`."""
+    arn: str = call.params["Resource"]
+    store = plane.store
+    kind, _, name = arn.split(":", 5)[5].partition(":")
+    if kind == "event-source-mapping":
+        mapping = store.mappings.get(name)
+        if mapping is None:
+            raise resource_missing()
+
+        def put_mapping(tags: Mapping[str, str]) -> None:
+            store.mappings[name] = attrs.evolve(mapping, tags=tags)
+
+        return mapping.tags, put_mapping
+    if kind == "code-signing-config":
+        config = store.signing.get(arn)
+        if config is None:
+            raise resource_missing()
+
+        def put_config(tags: Mapping[str, str]) -> None:
+            store.signing[arn] = attrs.evolve(config, tags=tags)
+
+        return config.tags, put_config
+    reference = refer(arn, None, account=call.account, region=call.region)
+    if reference.qualifier is not None:
+        raise invalid("Tags on function aliases and versions are not supported. Please specify a function ARN.")
+    function = plane.find(reference)
+    if function is None:
+        raise function_missing(arn)
+
+    def put_function(tags: Mapping[str, str]) -> None:
+        store.put(attrs.evolve(function, tags=tags))
+
+    return function.tags, put_function

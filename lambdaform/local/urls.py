@@ -1,0 +1,272 @@
+"""Function URLs over HTTP: requests into payload 2.0 events, results into answers, CORS, and who may call.
+
+https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html. The mappings are pure functions; `Urls` finds the
+function and runs it. AWS_IAM asks for a signature but does not verify it: the fidelity list says so.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import cast
+from urllib.parse import parse_qsl, unquote
+
+import attrs
+
+from lambdaform.local.http import Request, Response
+from lambdaform.local.lambda_.invoking import LARGEST_REQUEST, Invoking
+from lambdaform.local.lambda_.naming import Reference
+from lambdaform.local.lambda_.permissions import allows_action
+from lambdaform.local.lambda_.plane import Plane
+from lambdaform.local.lambda_.values import Function, Policy, UrlConfig
+from lambdaform.local.ports import AwsFault, Json
+
+_TROUBLE = "https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
+_TEXT_TYPES = frozenset({"application/json", "application/xml", "application/javascript"})
+_SHOWN_STATE = "$default"
+
+
+@attrs.frozen(eq=False)
+class Found:
+    """A function URL and what it belongs to."""
+
+    function: Function
+    qualifier: str
+    config: UrlConfig
+
+
+class Urls:
+    """Answers requests to function URLs."""
+
+    def __init__(self, plane: Plane, invoking: Invoking) -> None:
+        self._plane = plane
+        self._invoking = invoking
+
+    async def by_host(self, request: Request) -> Response:
+        """A request to `<id>.lambda-url.<region>.localhost`."""
+        url_id = request.headers.get("host", "").partition(".")[0]
+        return await self._answer(url_id, request, request.target or "/")
+
+    async def by_path(self, request: Request, tail: str) -> Response:
+        """A request to `/_lambdaform/url/<id>/...`; `tail` is what follows `url/` in the path."""
+        url_id, _, rest = tail.partition("/")
+        query = f"?{request.query}" if request.query else ""
+        return await self._answer(url_id, request, f"/{rest}{query}")
+
+    async def _answer(self, url_id: str, request: Request, target: str) -> Response:
+        found = self._find(url_id)
+        if found is None:
+            return _json(403, {"Message": None}, [("x-amzn-ErrorType", "AccessDeniedException")])
+        cors = found.config.cors
+        origin = request.headers.get("origin")
+        if (
+            cors is not None
+            and request.method == "OPTIONS"
+            and origin
+            and "access-control-request-method" in request.headers
+        ):
+            return Response(200, b"", preflight_headers(cors, origin))
+        if not is_let_in(found, request):
+            text = f"Forbidden. For troubleshooting Function URL authorization issues, see: {_TROUBLE}"
+            return _json(403, {"Message": text}, [("x-amzn-ErrorType", "AccessDeniedException")])
+        response = await self._run(found, request, target)
+        if cors is None or not origin:
+            return response
+        kept = [(name, value) for name, value in response.headers if not name.lower().startswith("access-control-")]
+        return attrs.evolve(response, headers=[*kept, *answer_headers(cors, origin)])
+
+    async def _run(self, found: Found, request: Request, target: str) -> Response:
+        plane = self._plane
+        request_id = plane.ids.uuid()
+        event = make_event(found, request, target, now=plane.clock.now(), request_id=request_id)
+        payload = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(payload) > LARGEST_REQUEST:
+            return _json(413, {"Message": "Request payload exceeded the limit"})
+        reference = Reference(
+            found.function.account, found.function.region, found.function.name, found.qualifier or None
+        )
+        try:
+            ran = await self._invoking.run(
+                self._invoking.target(reference),
+                payload,
+                request_id=request_id,
+                trace=request.headers.get("x-amzn-trace-id"),
+            )
+        except AwsFault as fault:
+            status = 429 if fault.status == 429 else 501 if fault.status == 501 else 502
+            return _json(status, {"Message": fault.message})
+        if ran.outcome.function_error is not None:
+            return _failed()
+        answer = make_response(ran.outcome.payload)
+        return attrs.evolve(answer, headers=[*answer.headers, ("x-amzn-RequestId", request_id)])
+
+    def _find(self, url_id: str) -> Found | None:
+        for function in self._plane.store.functions.values():
+            for qualifier, config in function.urls.items():
+                if config.id == url_id:
+                    return Found(function, qualifier, config)
+        return None
+
+
+def is_let_in(found: Found, request: Request) -> bool:
+    """Whether a caller may use a URL: everybody by both public statements, or, with AWS_IAM, whoever signed."""
+    if found.config.auth_type == "AWS_IAM":
+        return "AWS4-HMAC-SHA256" in request.headers.get("authorization", "") or "X-Amz-Signature=" in request.query
+    return is_public(found.function.policies.get(found.qualifier))
+
+
+def is_public(policy: Policy | None) -> bool:
+    """Whether a policy has both statements that a URL without authentication needs (since October 2025)."""
+    if policy is None:
+        return False
+    by_url = by_function = False
+    for statement in policy.statements.values():
+        if statement["Principal"] != "*":
+            continue
+        condition: Mapping[str, Mapping[str, str]] = statement.get("Condition", {})
+        auth = condition.get("StringEquals", {}).get("lambda:FunctionUrlAuthType")
+        via = condition.get("Bool", {}).get("lambda:InvokedViaFunctionUrl")
+        by_url = by_url or (allows_action(statement, "lambda:InvokeFunctionUrl") and auth in (None, "NONE"))
+        by_function = by_function or (allows_action(statement, "lambda:InvokeFunction") and via in (None, "true"))
+    return by_url and by_function
+
+
+def make_event(found: Found, request: Request, target: str, *, now: float, request_id: str) -> dict[str, Json]:
+    """The payload 2.0 event of a request."""
+    path, _, query = target.partition("?")
+    config = found.config
+    headers = {name: value for name, value in request.headers.items() if name != "cookie"}
+    headers.setdefault("x-forwarded-for", request.peer)
+    headers.setdefault("x-forwarded-proto", "http")
+    headers.setdefault("x-forwarded-port", request.headers.get("host", "").partition(":")[2] or "80")
+    domain = f"{config.id}.lambda-url.{found.function.region}.on.aws"
+    moment = datetime.fromtimestamp(now, UTC)
+    event: dict[str, Json] = {
+        "version": "2.0",
+        "routeKey": _SHOWN_STATE,
+        "rawPath": path,
+        "rawQueryString": query,
+        "headers": headers,
+        "requestContext": {
+            "accountId": "anonymous" if config.auth_type == "NONE" else found.function.account,
+            "apiId": config.id,
+            "domainName": domain,
+            "domainPrefix": config.id,
+            "http": {
+                "method": request.method,
+                "path": unquote(path),
+                "protocol": "HTTP/1.1",
+                "sourceIp": request.peer,
+                "userAgent": request.headers.get("user-agent", ""),
+            },
+            "requestId": request_id,
+            "routeKey": _SHOWN_STATE,
+            "stage": _SHOWN_STATE,
+            "time": moment.strftime("%d/%b/%Y:%H:%M:%S +0000"),
+            "timeEpoch": int(now * 1000),
+        },
+        "isBase64Encoded": False,
+    }
+    cookies = request.headers.get("cookie")
+    if cookies:
+        event["cookies"] = [cookie.strip() for cookie in cookies.split(";") if cookie.strip()]
+    if query:
+        joined: dict[str, str] = {}
+        for key, value in parse_qsl(query, keep_blank_values=True):
+            joined[key] = f"{joined[key]},{value}" if key in joined else value
+        event["queryStringParameters"] = joined
+    if request.body:
+        event["body"], event["isBase64Encoded"] = _body_in(request)
+    return event
+
+
+def _body_in(request: Request) -> tuple[str, bool]:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_text = kind.startswith("text/") or kind in _TEXT_TYPES or kind.endswith(("+json", "+xml"))
+    if is_text:
+        try:
+            return request.body.decode(), False
+        except UnicodeDecodeError:
+            pass
+    return base64.b64encode(request.body).decode(), True
+
+
+def make_response(payload: bytes) -> Response:
+    """The HTTP answer of a function's result; 502 for a result that is none."""
+    try:
+        result: Json = json.loads(payload)
+    except ValueError:
+        return _failed()
+    if not isinstance(result, dict) or "statusCode" not in result:
+        body = result.encode() if isinstance(result, str) else payload
+        return Response(200, body, [("Content-Type", "application/json")])
+    answer = cast("Mapping[str, Json]", result)
+    try:
+        status = int(answer["statusCode"])
+        given = cast("Mapping[str, Json]", answer.get("headers") or {})
+        headers = [(name, _header_text(value)) for name, value in given.items()]
+        headers += [("Set-Cookie", str(cookie)) for cookie in cast("Sequence[str]", answer.get("cookies") or ())]
+        body = _body_out(answer)
+    except (TypeError, ValueError, AttributeError, binascii.Error):
+        return _failed()
+    if not 100 <= status <= 599:
+        return _failed()
+    if not any(name.lower() == "content-type" for name, _ in headers):
+        headers.append(("Content-Type", "application/json"))
+    return Response(status, body, headers)
+
+
+def _header_text(value: Json) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    raise TypeError("a header is text")
+
+
+def _body_out(answer: Mapping[str, Json]) -> bytes:
+    body = answer.get("body")
+    if body is None:
+        return b""
+    if not isinstance(body, str):
+        return json.dumps(body, separators=(",", ":")).encode()
+    return base64.b64decode(body, validate=True) if answer.get("isBase64Encoded") else body.encode()
+
+
+def preflight_headers(cors: Mapping[str, Json], origin: str) -> list[tuple[str, str]]:
+    """What a preflight request is told, by the service itself."""
+    headers = answer_headers(cors, origin)
+    if headers:
+        headers.append(("Access-Control-Allow-Methods", ",".join(cors.get("AllowMethods", ()))))
+        headers.append(("Access-Control-Allow-Headers", ",".join(cors.get("AllowHeaders", ()))))
+        if cors.get("MaxAge"):
+            headers.append(("Access-Control-Max-Age", str(cors["MaxAge"])))
+    return headers
+
+
+def answer_headers(cors: Mapping[str, Json], origin: str) -> list[tuple[str, str]]:
+    """The CORS headers of an answer; none for an origin that is not allowed."""
+    allowed: Sequence[str] = cors.get("AllowOrigins", ())
+    if "*" not in allowed and origin not in allowed:
+        return []
+    credentials = cors.get("AllowCredentials", False)
+    headers = [
+        ("Access-Control-Allow-Origin", origin if credentials or "*" not in allowed else "*"),
+        ("Vary", "Origin"),
+    ]
+    if credentials:
+        headers.append(("Access-Control-Allow-Credentials", "true"))
+    if cors.get("ExposeHeaders"):
+        headers.append(("Access-Control-Expose-Headers", ",".join(cors["ExposeHeaders"])))
+    return headers
+
+
+def _failed() -> Response:
+    return Response(502, b"Internal Server Error", [("Content-Type", "text/plain")])
+
+
+def _json(status: int, document: Json, headers: Sequence[tuple[str, str]] = ()) -> Response:
+    return Response(status, json.dumps(document).encode(), [("Content-Type", "application/json"), *headers])
