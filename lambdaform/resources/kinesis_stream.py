@@ -163,6 +163,9 @@ class StreamDriver:
         )
         aws.call("kinesis", "CreateStream", StreamName=name, Tags=dict(desired.tags), **request)
         stream = _active(aws, name)
+        # Tags come with the stream, so that a run that is cut off here knows it again; not every stand-in for
+        # Kinesis takes them there.
+        aws.call("kinesis", "AddTagsToStream", StreamName=name, Tags=dict(desired.tags))
         self._own_calls(aws, desired, name, stream, frozenset(desired.props))
         return _outputs(stream)
 

@@ -124,7 +124,7 @@ class LayerDriver:
         request = _request(desired)
         # An interrupted run may have published exactly this; again would leave a version that nobody deletes.
         answer = _newest(aws, name)
-        if answer is None or answer["Version"] in earlier or not _is_ours(answer, request, archive):
+        if answer is None or not _is_ours(answer, request, archive):
             content: dict[str, Any] = {"ZipFile": archive}
             if len(archive) > ZIP_LIMIT and desired.artifacts is not None:
                 bucket, key = desired.artifacts(package)

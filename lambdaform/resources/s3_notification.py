@@ -73,9 +73,7 @@ class BucketNotificationDriver:
             target: desired.props["target"],
             "Events": desired.get("events", ["s3:ObjectCreated:*"]),
         }
-        rules = [
-            {"Name": name.title(), "Value": desired.props[name]} for name in ("prefix", "suffix") if desired.get(name)
-        ]
+        rules = [{"Name": name, "Value": desired.props[name]} for name in ("prefix", "suffix") if desired.get(name)]
         if rules:
             configuration["Filter"] = {"Key": {"FilterRules": rules}}
         self._write(aws, desired.props["bucket"], entry, desired.get("target_kind", "function"), configuration)
@@ -118,6 +116,10 @@ class BucketNotificationDriver:
 def _read(aws: Aws, bucket: str) -> dict[str, Any]:
     answer = aws.call("s3", "GetBucketNotificationConfiguration", Bucket=bucket)
     names = [name for name, _ in _LISTS.values()]
+    for name in names:
+        for each in answer.get(name, []):
+            for rule in each.get("Filter", {}).get("Key", {}).get("FilterRules", []):
+                rule["Name"] = rule["Name"].lower()  # S3 answers "Prefix" to who wrote "prefix"
     return {name: answer[name] for name in (*names, "EventBridgeConfiguration") if answer.get(name) is not None}
 
 
