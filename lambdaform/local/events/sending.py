@@ -1,0 +1,84 @@
+"""The way of an event from a rule to one of its targets, and into the target's dead letter queue."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any, cast
+
+from lambdaform.local.clock import iso
+from lambdaform.local.delivery import Delivery, Parcel, service_of
+from lambdaform.local.events.transform import RuleContext, input_of
+from lambdaform.local.events.values import Event, Rule
+from lambdaform.local.ports import AwsFault, Clock
+from lambdaform.local.sqs.values import Attribute
+
+DELIVERED = ("lambda", "sqs", "sns", "events")
+"""The kinds of targets the local AWS delivers to."""
+
+
+class Sending:
+    """Sends events to targets. Holds no state."""
+
+    def __init__(self, *, clock: Clock, delivery: Delivery) -> None:
+        self._clock = clock
+        self._delivery = delivery
+
+    def send(self, rule: Rule, target: Mapping[str, Any], event: Event) -> None:
+        """Deliver an event to a target; what cannot be delivered goes to the target's dead letter queue.
+
+        A target that is gone or refuses is not tried again, as AWS does with errors that a retry would not change.
+        https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
+        """
+        arn = str(target["Arn"])
+        context = RuleContext(rule.arn, rule.name, iso(self._clock.now()))
+        text = input_of(target, event, context)
+        try:
+            self._deliver(arn, target, text, event, rule)
+        except AwsFault as error:
+            self._failed(rule, target, text, error)
+
+    def _deliver(self, arn: str, target: Mapping[str, Any], text: str, event: Event, rule: Rule) -> None:
+        if service_of(arn) == "events":
+            self._delivery.put_event(arn, event)
+            return
+        if service_of(arn) not in DELIVERED:
+            raise AwsFault("InvalidParameterException", f"the local AWS does not deliver to {arn}")
+        queue = cast(Mapping[str, str], target.get("SqsParameters") or {})
+        self._delivery.send(arn, Parcel(text, group=queue.get("MessageGroupId")), source=rule.arn)
+
+    def _failed(self, rule: Rule, target: Mapping[str, Any], text: str, error: AwsFault) -> None:
+        letters = cast(Mapping[str, str], target.get("DeadLetterConfig") or {}).get("Arn")
+        try:
+            if letters is None:
+                raise error
+            details = {
+                "RULE_ARN": rule.arn,
+                "TARGET_ARN": str(target["Arn"]),
+                "ERROR_CODE": error.code,
+                "ERROR_MESSAGE": (error.message or error.code)[:1024],
+            }
+            attributes = {name: Attribute("String", value) for name, value in details.items()}
+            attributes["RETRY_ATTEMPTS"] = Attribute("Number", "0")
+            self._delivery.send(letters, Parcel(text, attributes), source=rule.arn)
+        except AwsFault as last:
+            sys.stderr.write(f"lambdaform: an event for {target['Arn']} from {rule.arn} is lost: {last}\n")
+
+
+def event_size(entry: Mapping[str, Any]) -> int:
+    """Bytes of one entry of PutEvents.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevent-size.html
+    """
+    texts = [entry.get("Source"), entry.get("DetailType"), entry.get("Detail"), *(entry.get("Resources") or ())]
+    return sum(len(str(text).encode()) for text in texts if text) + (14 if entry.get("Time") is not None else 0)
+
+
+def detail_of(text: str) -> dict[str, Any] | None:
+    """The detail of an entry; None when it is no JSON object."""
+    try:
+        detail: object = json.loads(text)
+    except ValueError:
+        return None
+    return cast(dict[str, Any], detail) if isinstance(detail, dict) else None
