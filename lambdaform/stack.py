@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import sys
 from collections.abc import Mapping
@@ -87,7 +86,7 @@ class Stack:
         """The file the class is written in."""
         module = sys.modules.get(cls.__module__)
         file = getattr(module, "__file__", None)
-        return Path(file or inspect.getfile(cls)).absolute()
+        return Path(file or sys.argv[0]).absolute()
 
     def graph(self) -> Graph:
         """The resources of this instance, expanded, connected and ordered. Problems found are in it."""

@@ -110,7 +110,7 @@ def build(stack: StackClass) -> click.Group:
         epilog=EXIT_CODES,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
-    @click.version_option(_version(), "--version", prog_name="lambdaform")
+    @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version, help="Show it.")
     @shared_options
     @click.pass_context
     def program(context: click.Context, /, **given: Any) -> None:
@@ -120,10 +120,13 @@ def build(stack: StackClass) -> click.Group:
     return program
 
 
-def _version() -> str:
-    from importlib.metadata import version
+def _show_version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    """--version; asks for it only when wanted, because package metadata takes longer to read than --help."""
+    if wanted and not context.resilient_parsing:
+        from importlib.metadata import version
 
-    return version("lambdaform")
+        click.echo(f"lambdaform {version('lambdaform')}")
+        context.exit()
 
 
 def colour_wanted() -> bool | None:

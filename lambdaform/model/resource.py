@@ -36,7 +36,7 @@ class Naming:
     prefix: str = ""
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class Resource:
     """One thing in AWS.
 
@@ -62,6 +62,9 @@ class Resource:
     where: Source = attrs.field(init=False, factory=caller, repr=False)
     owner: tuple[type, str] | None = attrs.field(init=False, default=None, repr=False)
     existing_arn: Input[str] | None = attrs.field(init=False, default=None, repr=False)
+
+    def __repr__(self) -> str:
+        return f"<{self.title} at {self.where}>"
 
     @classmethod
     def refer(cls, arn: Input[str], **settings: Any) -> Self:
@@ -173,7 +176,7 @@ class Grant:
         return statement
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class Trigger:
     """Something that makes a function run: expands to plain resources, and says what the function's role needs."""
 

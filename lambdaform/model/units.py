@@ -103,7 +103,7 @@ def megabytes(value: Megabytes) -> int | Output[int]:
 MYPY = False
 if MYPY:  # mypy cannot solve a generic converter; to it, a list field takes any list
 
-    def items(value: Iterable[Any]) -> tuple[Any, ...]: ...
+    def items(value: Iterable[Any]) -> tuple[Any, ...]: ...  # pyright: ignore[reportRedeclaration]
 else:
 
     def items(value: Iterable[T]) -> tuple[T, ...]:

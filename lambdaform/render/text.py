@@ -128,18 +128,22 @@ def _field_lines(change: Change, field: FieldChange) -> list[str]:
         return lines
     if change.action is Action.CREATE:
         return [f"      {field.name}: {value_text(field.new)}"]
-    if isinstance(field.old, dict) and isinstance(field.new, dict):
-        old, new = cast(dict[str, Json], field.old), cast(dict[str, Json], field.new)
-        if "@secret" not in new and "@parameter" not in new:
-            return [
-                f"      {field.name}.{key}: {value_text(old.get(key))} -> {value_text(new.get(key))}"
-                for key in dict.fromkeys([*old, *new])
-                if old.get(key) != new.get(key)
-            ]
-    line = f"      {field.name}: {value_text(field.old)} -> {value_text(field.new)}"
+    old, new = field.old, field.new
+    if _is_map(old) and _is_map(new):
+        return [
+            f"      {field.name}.{key}: {value_text(old.get(key))} -> {value_text(new.get(key))}"
+            for key in dict.fromkeys([*old, *new])
+            if old.get(key) != new.get(key)
+        ]
+    line = f"      {field.name}: {value_text(old)} -> {value_text(new)}"
     if field.replaces:
         line += click.style(f"   replaces it: {field.replaces}", fg=_COLOUR[Action.REPLACE])
     return [line]
+
+
+def _is_map(value: Json) -> bool:
+    """Whether a value is a mapping of settings, not a reference that stands for one value."""
+    return isinstance(value, dict) and not ({"@secret", "@parameter"} & value.keys())
 
 
 def change_text(change: Change, *, fields: bool = True) -> str:

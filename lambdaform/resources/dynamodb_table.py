@@ -67,7 +67,7 @@ class GlobalIndex:
     """Needed when the table has one."""
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class Table(Resource):
     """Items found by a key.
 

@@ -16,7 +16,7 @@ from lambdaform.model.resource import Grant, Naming, Resource
 CREATE = "https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_CreateEventBus.html"
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class EventBus(Resource):
     """Events of your own, apart from AWS's, for rules to match."""
 

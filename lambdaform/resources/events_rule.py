@@ -48,7 +48,7 @@ def _targets(value: Iterable[RuleTarget | Input[str] | Resource]) -> tuple[RuleT
     return tuple(each if isinstance(each, RuleTarget) else RuleTarget(each) for each in items(value))
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class EventRule(Resource):
     """Hands events that match a pattern, or a tick of a clock, to targets. The trigger `Rule` makes one.
 

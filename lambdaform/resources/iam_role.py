@@ -18,7 +18,7 @@ from lambdaform.model.units import items, seconds
 IAM_QUOTAS = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class Role(Resource):
     """Who a function (or a service) is towards the rest of AWS. A function without `role` gets one of its own."""
 

@@ -16,7 +16,7 @@ from lambdaform.model.resource import Naming, Resource
 from lambdaform.model.units import items
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class RolePolicy(Resource):
     """Rights of one role, written into the role itself."""
 

@@ -35,7 +35,7 @@ def hours(value: Seconds) -> int | Output[int]:
     return lift(_plain_hours, value)
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class Stream(Resource):
     """Records in order for each partition key, read by as many as want to.
 

@@ -17,7 +17,7 @@ from lambdaform.resources.lambda_version import Version
 ALIASES = "https://docs.aws.amazon.com/lambda/latest/dg/configuration-aliases.html"
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class Alias(Resource):
     """A fixed name for a version that moves with every publish: `Alias(function=api, version=v, name="live")`."""
 

@@ -18,7 +18,7 @@ from lambdaform.resources.lambda_target import addressed
 ASYNC = "https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-configuring.html"
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class EventInvokeConfig(Resource):
     """Settings of a function's (or alias's) asynchronous invocations; made by a function's own fields of these names.
 

@@ -18,7 +18,7 @@ from lambdaform.model.units import items, seconds
 PARAMETERS = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-parameters.html"
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class EventSourceMapping(Resource):
     """Reads a queue or stream for a function. `queue.messages(...)` and its like make one with all it needs."""
 

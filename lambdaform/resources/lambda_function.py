@@ -98,7 +98,7 @@ class RuntimeManagement:
     """With Manual: the ARN of the runtime version to stay on."""
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class Function(Resource):
     """Code that Lambda runs. Brings along its role, its rights, its log group and whatever its triggers need.
 

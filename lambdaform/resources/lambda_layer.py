@@ -22,7 +22,7 @@ PUBLISH = "https://docs.aws.amazon.com/lambda/latest/api/API_PublishLayerVersion
 PATHS = "https://docs.aws.amazon.com/lambda/latest/dg/packaging-layers.html"
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class Layer(Resource):
     """Files below /opt of every function that has it in `layers`: `Layer(PythonCode(requirements="requirements.txt"))`.
 

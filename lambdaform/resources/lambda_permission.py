@@ -20,7 +20,7 @@ from lambdaform.resources.lambda_target import addressed
 ADD = "https://docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html"
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class Permission(Resource):
     """Lets a service, an account or a role invoke a function. Triggers bring the ones they need."""
 

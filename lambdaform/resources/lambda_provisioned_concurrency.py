@@ -15,7 +15,7 @@ from lambdaform.model.problem import LambdaformError
 from lambdaform.model.resource import Resource, Scope
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class ProvisionedConcurrency(Resource):
     """Keeps environments of an alias or version initialised; `concurrency=Provisioned(...)` of a function makes one."""
 

@@ -45,7 +45,7 @@ class Cors:
     """How long a browser may remember these answers."""
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class FunctionUrl(Resource):
     """An HTTPS address of a function's own; given to a function as `function_url=`.
 

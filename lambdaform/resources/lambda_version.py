@@ -16,7 +16,7 @@ from lambdaform.model.resource import Resource, Scope
 from lambdaform.resources.lambda_target import addressed
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class Version(Resource):
     """The latest published version of a function: `Version(function=api)` publishes one whenever `api` changes.
 

@@ -41,7 +41,7 @@ RETENTION_DAYS = (
 )
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class LogGroup(Resource):
     """Where a function's log lines go. A function without one of its own gets `/aws/lambda/<function>`."""
 

@@ -61,7 +61,7 @@ class BucketCors:
     """How long a browser may remember the answer."""
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class Bucket(Resource):
     """Objects under keys. Private and encrypted unless said otherwise.
 

@@ -18,7 +18,7 @@ from lambdaform.resources.shared_document import Turns, entry_id
 EVENTS = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-event-types-and-destinations.html"
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class BucketNotification(Resource):
     """Tells a function, queue or topic of a bucket's events: one entry of the bucket's notifications.
 

@@ -20,7 +20,7 @@ RETRY = "https://docs.aws.amazon.com/scheduler/latest/APIReference/API_RetryPoli
 TYPES = "https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html"
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class ScheduledCall(Resource):
     """Calls a target at times. The trigger `Schedule` makes one, with the role it takes."""
 

@@ -18,7 +18,7 @@ from lambdaform.triggers.topic_notifications import TopicNotifications
 CREATE = "https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html"
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class Topic(Resource):
     """Messages for everybody who has subscribed.
 

@@ -31,7 +31,7 @@ class DeadLetter:
     """After how many receives a message moves there. AWS advises at least 5 for queues that a function reads."""
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class Queue(Resource):
     """Messages waiting for a reader.
 

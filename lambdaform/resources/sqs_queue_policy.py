@@ -19,7 +19,7 @@ from lambdaform.resources.shared_document import Turns, entry_id
 POLICY = "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-creating-custom-policies.html"
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class QueuePermission(Resource):
     """Lets a service send to a queue: one statement of the queue's policy, whose other statements stay as they are."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lambdaform.resources.s3_bucket import Bucket
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class BucketObjects(Trigger):
     """Events of a bucket's objects; made by `Bucket.objects`, which explains the settings."""
 

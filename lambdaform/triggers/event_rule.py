@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lambdaform.resources.events_bus import EventBus
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class Rule(Trigger):
     """Runs a function for events that match a pattern: `Rule({"source": ["aws.ec2"]})`.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lambdaform.resources.sqs_queue import Queue
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class QueueMessages(Trigger):
     """Batches of a queue's messages; made by `Queue.messages`, which explains the settings."""
 

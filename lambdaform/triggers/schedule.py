@@ -17,7 +17,7 @@ from lambdaform.resources.scheduler_schedule import ScheduledCall
 from lambdaform.triggers.naming import is_named_apart
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class Schedule(Trigger):
     """Runs a function at times: `Schedule("cron(0 3 * * ? *)", timezone="Europe/Berlin")`.
 

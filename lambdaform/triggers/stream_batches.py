@@ -15,7 +15,7 @@ from lambdaform.resources.lambda_destination import right_to_deliver
 from lambdaform.resources.lambda_event_source_mapping import EventSourceMapping
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class StreamBatches(Trigger):
     """Batches of a stream's records; one kind of stream each derives from it."""
 

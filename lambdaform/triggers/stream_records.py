@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lambdaform.resources.kinesis_stream import Stream
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class StreamRecords(StreamBatches):
     """A stream's records; made by `Stream.records`, which explains the settings."""
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lambdaform.resources.dynamodb_table import Table
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class TableChanges(StreamBatches):
     """Changes of a table's items; made by `Table.changes`, which explains the settings."""
 

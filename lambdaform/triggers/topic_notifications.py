@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lambdaform.resources.sns_topic import Topic
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class TopicNotifications(Trigger):
     """A topic's messages; made by `Topic.notifications`, which explains the settings."""
 
