@@ -1,41 +1,58 @@
-"""What a rule is, and running them all: every problem of a graph at once, the suppressed ones left out."""
+"""What a rule is, and running them all: every problem of a graph at once, the suppressed ones left out.
+
+The flow: every rule finds what is wrong, `suppress` silences what may be silenced, what is left is placed on the line
+of the keyword it is about and put in the order of the user's files.
+"""
 
 from __future__ import annotations
 
 import datetime
 import difflib
-import importlib
-import pkgutil
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import attrs
 
-import lambdaform.checks
+from lambdaform.checks.places import place_of
 from lambdaform.model.code import Package
 from lambdaform.model.graph import Graph, Node
 from lambdaform.model.problem import Problem, Severity
-from lambdaform.model.source import line_of_argument
 
-Finder = Callable[["Graph", "Facts"], Iterable["Finding"]]
+if TYPE_CHECKING:
+    from lambdaform.checks.view import View
+
+Finder = Callable[["View"], Iterable["Finding"]]
+
+UPLOAD_LIMIT = 52_428_800
+"""Bytes of the largest zip that Lambda takes in a request.
+https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Facts:
-    """What rules may know besides the graph."""
+    """What rules may know besides the graph. All of it is handed in, so the same facts give the same problems."""
 
     today: datetime.date
     packages: Mapping[str, Package] = attrs.field(factory=dict[str, Package])
     """Address to package, where one has been made."""
     account_concurrency: int = 1_000
     """The account's limit of concurrent executions; AWS's default when not known."""
+    account: str | None = None
+    """The account the stack says it is for."""
+    region_is_known: bool = True
+    """Whether the graph's region is the user's choice; rules about regions wait while it is a stand-in."""
+    upload_limit: int | None = UPLOAD_LIMIT
+    """Bytes of the largest zip that can be deployed; None where zips go through a bucket."""
+    deployed: frozenset[str] = frozenset()
+    """Addresses that exist already, as far as state says: AWS goes on updating what it no longer creates."""
 
 
 @attrs.frozen
 class Finding:
     """Something a rule found in one node."""
 
-    node: Node
+    node: Node | None
+    """The node; None when it is about the stack itself."""
     what: str
     prop: str = ""
     given: str | None = None
@@ -44,6 +61,7 @@ class Finding:
     severity: Severity | None = None
     """Where it differs from the rule's own."""
     link: str | None = None
+    """Where it differs from the rule's own."""
 
 
 @attrs.frozen
@@ -58,78 +76,86 @@ class Rule:
     link: str | None = None
     """The page of AWS that says so."""
     advisory: bool = False
-    """Whether it can be suppressed: what AWS itself refuses cannot."""
+    """Whether its errors can be suppressed as well: what AWS itself refuses cannot, what is only advice can."""
+
+    @property
+    def suppressible(self) -> bool:
+        """Whether `suppress` silences it; warnings and notes always can be."""
+        return self.advisory or self.severity is not Severity.ERROR
 
 
-@lru_cache(maxsize=1)
-def all_rules() -> tuple[Rule, ...]:
-    """Every rule there is: the `RULES` of each module of this package."""
-    found: list[Rule] = []
-    for info in pkgutil.iter_modules(lambdaform.checks.__path__):
-        if info.name != "rules":
-            module = importlib.import_module(f"lambdaform.checks.{info.name}")
-            found.extend(getattr(module, "RULES", ()))
-    return tuple(found)
+def rule(
+    id: str, severity: Severity, summary: str, *, link: str | None = None, advisory: bool = False
+) -> Callable[[Finder], Rule]:
+    """Make a rule of the function that finds what breaks it; its module lists it in `RULES`."""
+
+    def made(find: Finder) -> Rule:
+        return Rule(id, severity, summary, find, link, advisory)
+
+    return made
 
 
 def check(graph: Graph, facts: Facts) -> list[Problem]:
     """Every problem of a graph, in the order of the user's files."""
-    problems = list(graph.problems)
-    problems.extend(_wrong_suppressions(graph))
-    for rule in all_rules():
+    from lambdaform.checks.catalog import all_rules
+    from lambdaform.checks.view import View
+
+    view = View(graph, facts)
+    problems = [*graph.problems, *_wrong_suppressions(view)]
+    for each in all_rules():
         problems.extend(
-            _problem(rule, finding) for finding in rule.find(graph, facts) if not _is_suppressed(rule, finding, graph)
+            _problem(each, finding, view) for finding in each.find(view) if not _is_suppressed(each, finding, view)
         )
-    unique = {(p.rule, p.address, p.what, p.where): p for p in problems}
-    return sorted(unique.values(), key=_place)
+    unique = {(p.rule, p.address, p.what, p.given, p.where): p for p in problems}
+    return sorted(unique.values(), key=_order)
 
 
-def _place(problem: Problem) -> tuple[str, int, str, str]:
+def _order(problem: Problem) -> tuple[str, int, str, str]:
     where = problem.where
     return (where.file if where else "", where.line if where else 0, problem.address, problem.rule)
 
 
-def _problem(rule: Rule, finding: Finding) -> Problem:
-    resource = finding.node.resource
-    where = resource.where
-    if finding.prop:
-        where = line_of_argument(where, finding.prop.partition(".")[0].partition("[")[0])
+def _problem(rule: Rule, finding: Finding, view: View) -> Problem:
+    node = finding.node
+    hint = finding.hint
+    if node is not None and not rule.suppressible and view.suppression(node, rule.id):
+        refused = "AWS refuses this, so it cannot be suppressed"
+        hint = f"{hint}; {refused}" if hint else refused
     return Problem(
         rule.id,
         finding.severity or rule.severity,
-        finding.node.address + (f".{finding.prop}" if finding.prop else ""),
-        where,
+        (node.address if node is not None else "stack") + (f".{finding.prop}" if finding.prop else ""),
+        place_of(view, node, finding.prop) if node is not None else None,
         finding.what,
         finding.given,
         finding.allowed,
-        finding.hint,
+        hint,
         finding.link or rule.link,
     )
 
 
-def _is_suppressed(rule: Rule, finding: Finding, graph: Graph) -> bool:
-    severity = finding.severity or rule.severity
-    if severity is Severity.ERROR and not rule.advisory:
-        return False
-    node: Node | None = finding.node
-    while node is not None:
-        if node.resource.suppress.get(rule.id, "").strip():
-            return True
-        node = graph.nodes.get(node.parent) if node.parent else None
-    return False
+def _is_suppressed(rule: Rule, finding: Finding, view: View) -> bool:
+    return rule.suppressible and finding.node is not None and bool(view.suppression(finding.node, rule.id))
 
 
-def _wrong_suppressions(graph: Graph) -> Iterable[Problem]:
-    known = {rule.id: rule for rule in all_rules()}
-    for node in graph.nodes.values():
+def _wrong_suppressions(view: View) -> Iterable[Problem]:
+    """Entries of `suppress` that silence nothing: an unknown rule, or no reason."""
+    from lambdaform.checks.catalog import known_ids
+
+    for node in view.graph.nodes.values():
         for name, reason in node.resource.suppress.items():
-            where = line_of_argument(node.resource.where, "suppress")
+            where = place_of(view, node, "suppress")
             address = f"{node.address}.suppress"
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]}?" if near else "take it out; the docs list every rule"
+            if name not in known_ids():
+                near = difflib.get_close_matches(name, known_ids(), n=1)
                 yield Problem(
-                    "suppress-unknown", Severity.ERROR, address, where, f"there is no rule {name!r}", hint=hint
+                    "suppress-unknown",
+                    Severity.ERROR,
+                    address,
+                    where,
+                    "there is no rule of this name",
+                    given=name,
+                    hint=f"did you mean {near[0]}?" if near else "take it out; the docs list every rule",
                 )
             elif not reason.strip():
                 yield Problem(
@@ -138,14 +164,6 @@ def _wrong_suppressions(graph: Graph) -> Iterable[Problem]:
                     address,
                     where,
                     f"the rule {name} is suppressed without a reason",
+                    given=repr(reason),
                     hint="say why, for whoever reads this next",
-                )
-            elif known[name].severity is Severity.ERROR and not known[name].advisory:
-                yield Problem(
-                    "suppress-refused",
-                    Severity.ERROR,
-                    address,
-                    where,
-                    f"the rule {name} cannot be suppressed: AWS would refuse the deploy",
-                    hint="mend what it names",
                 )

@@ -1,0 +1,65 @@
+"""Every rule there is, found by name: adding a module with `RULES` adds its rules.
+
+Also the ids of what is reported by others, so that `suppress` and the docs know every id a problem can have.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from functools import lru_cache
+
+import attrs
+
+import lambdaform.checks
+from lambdaform.checks.rules import Rule
+
+BUILDING: Mapping[str, str] = {
+    "cycle": "Resources do not need each other in a circle.",
+    "name-collides": "No two resources have one name.",
+    "name-needed": "Triggers of one function that are alike are told apart by name.",
+    "protocol-unknown": "A subscription's protocol is given, or can be told from its endpoint.",
+    "provisioned-needs-alias": "Provisioned concurrency is for a version or alias.",
+    "refers-to-itself": "No resource needs one of its own outputs.",
+    "resource-without-name": "Every resource that is used has a name in a stack.",
+    "stream-off": "A table whose changes are read keeps a stream of them.",
+    "suppress-unknown": "`suppress` names rules that exist.",
+    "suppress-without-reason": "`suppress` says why.",
+    "value-unreadable": "Times and sizes are written in a form that can be read.",
+    "variable-twice": "A variable is in `uses` or in `environment`, not in both.",
+}
+"""Id to summary of the errors found while a declaration is read, before any rule runs; none can be suppressed."""
+
+
+@attrs.frozen
+class Entry:
+    """A rule as the docs list it."""
+
+    id: str
+    severity: str
+    summary: str
+    link: str | None
+    suppressible: bool
+
+
+@lru_cache(maxsize=1)
+def all_rules() -> tuple[Rule, ...]:
+    """Every rule: the `RULES` of each module of this package, in the order of the modules' names."""
+    found: list[Rule] = []
+    for info in pkgutil.iter_modules(lambdaform.checks.__path__):
+        found.extend(getattr(importlib.import_module(f"lambdaform.checks.{info.name}"), "RULES", ()))
+    return tuple(found)
+
+
+@lru_cache(maxsize=1)
+def known_ids() -> tuple[str, ...]:
+    """Every id a problem of a declaration can have."""
+    return tuple(sorted({*BUILDING, *(rule.id for rule in all_rules())}))
+
+
+def listing() -> tuple[Entry, ...]:
+    """All rules by id, for the reference page."""
+    entries = [Entry(r.id, r.severity.value, r.summary, r.link, r.suppressible) for r in all_rules()]
+    entries.extend(Entry(id, "error", summary, None, False) for id, summary in BUILDING.items())
+    return tuple(sorted(entries, key=lambda entry: entry.id))
