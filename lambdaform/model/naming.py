@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 from lambdaform.model.resource import Naming
@@ -30,6 +29,8 @@ def physical_name(
     length = len(cleaned) + (3 if naming.with_account else 0) + len(suffix)
     if length <= naming.limit:
         return cleaned + suffix
+    import hashlib  # few names are too long
+
     digest = hashlib.sha256(whole.encode()).hexdigest()[:8]
     tail = (("-{account}" if naming.with_account else "") + (f"-{region}" if naming.with_region else "")) + "-" + digest
     room = naming.limit - len(tail) - (3 if naming.with_account else 0) - len(suffix)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import sys
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
+
+if TYPE_CHECKING:
+    import ast
 
 _PACKAGE = str(Path(__file__).parent.parent) + "/"
 
@@ -54,6 +57,8 @@ def _absolute(file: str) -> str:
 
 @lru_cache(maxsize=64)
 def _parsed(file: str) -> ast.Module | None:
+    import ast  # only a problem needs it
+
     try:
         return ast.parse(Path(file).read_text(encoding="utf-8"))
     except (OSError, SyntaxError, ValueError):
@@ -65,6 +70,8 @@ def line_of_argument(source: Source, argument: str) -> Source:
 
     Read only when a problem is reported, so that a declaration costs one frame look-up.
     """
+    import ast
+
     module = _parsed(source.file)
     if module is None:
         return source
