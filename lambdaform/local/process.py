@@ -110,7 +110,7 @@ def start(
                 raise LambdaformError(f"the local AWS did not start within {seconds:.0f} s")
             time.sleep(0.01)
         found = json.loads(ready.read_text(encoding="utf-8"))
-    return LocalProcess(Running(found["address"], found["instance"], popen.pid, region), popen)
+    return LocalProcess(Running(found["endpoint"], found["instance"], popen.pid, region), popen)
 
 
 def announce(folder: Path, running: Running) -> None:
