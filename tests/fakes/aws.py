@@ -68,7 +68,7 @@ class FakeAws:
             answer = answer.pop(0) if len(answer) > 1 else answer[0]
         if isinstance(answer, AwsError):
             raise answer
-        return dict(answer(params) if callable(answer) else answer)
+        return dict(answer if isinstance(answer, Mapping) else answer(params))
 
     def wait_for(self, what: str, look: Callable[[], T | None], *, seconds: float = 300) -> T:
         """Looks a hundred times at once."""
