@@ -390,7 +390,7 @@ def _billing(desired: Desired) -> dict[str, Any]:
 
 
 def _billing_now(table: Mapping[str, Any]) -> str:
-    return table.get("BillingModeSummary", {}).get("BillingMode", "PROVISIONED")
+    return str(table.get("BillingModeSummary", {}).get("BillingMode", "PROVISIONED"))
 
 
 def _set_ttl(aws: Aws, name: str, attribute: str, enabled: bool) -> None:
@@ -467,11 +467,12 @@ def _index_changes(
 
 def _describe(aws: Aws, name: str) -> Mapping[str, Any] | None:
     try:
-        return aws.call("dynamodb", "DescribeTable", TableName=name)["Table"]
+        table: Mapping[str, Any] = aws.call("dynamodb", "DescribeTable", TableName=name)["Table"]
     except AwsError as error:
         if is_missing(error):
             return None
         raise
+    return table
 
 
 def _active(aws: Aws, name: str) -> Mapping[str, Any]:

@@ -32,7 +32,8 @@ def _plain_hours(value: Any) -> Any:
 
 def hours(value: Seconds) -> int | Output[int]:
     """Hours from a number of hours, a text such as "7 days" or a `timedelta`."""
-    return lift(_plain_hours, value)
+    converted: int | Output[int] = lift(_plain_hours, value)
+    return converted
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
@@ -256,11 +257,14 @@ class StreamDriver:
 
 def _describe(aws: Aws, name: str) -> Mapping[str, Any] | None:
     try:
-        return aws.call("kinesis", "DescribeStreamSummary", StreamName=name)["StreamDescriptionSummary"]
+        summary: Mapping[str, Any] = aws.call("kinesis", "DescribeStreamSummary", StreamName=name)[
+            "StreamDescriptionSummary"
+        ]
     except AwsError as error:
         if is_missing(error):
             return None
         raise
+    return summary
 
 
 def _active(aws: Aws, name: str) -> Mapping[str, Any]:

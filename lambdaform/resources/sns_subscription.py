@@ -68,15 +68,15 @@ class Subscription(Resource):
         topic = arn_of(scope.current(self.topic)) if isinstance(self.topic, Resource) else self.topic
         if isinstance(endpoint, Resource):
             if endpoint.kind == "sqs.queue":
-                permission = scope.derive(
-                    QueuePermission(queue=arn_of(endpoint), principal="sns.amazonaws.com", source_arn=topic)
+                scope.after(
+                    scope.derive(
+                        QueuePermission(queue=arn_of(endpoint), principal="sns.amazonaws.com", source_arn=topic)
+                    )
                 )
-                scope.after(permission)
             elif endpoint.kind.startswith("lambda."):
-                permission = scope.derive(
-                    Permission(function=arn_of(endpoint), principal="sns.amazonaws.com", source_arn=topic)
+                scope.after(
+                    scope.derive(Permission(function=arn_of(endpoint), principal="sns.amazonaws.com", source_arn=topic))
                 )
-                scope.after(permission)
         if isinstance(self.dead_letter, Resource):
             queue = scope.current(self.dead_letter)
             scope.derive(

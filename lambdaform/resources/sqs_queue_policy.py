@@ -137,13 +137,14 @@ def _statement(desired: Desired, sid: str) -> dict[str, Any]:
 
 def _url(aws: Aws, arn: str) -> str:
     account, name = arn.split(":")[4:6]
-    return aws.call("sqs", "GetQueueUrl", QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
+    return str(aws.call("sqs", "GetQueueUrl", QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"])
 
 
 def _policy(aws: Aws, url: str) -> dict[str, Any]:
     answer = aws.call("sqs", "GetQueueAttributes", QueueUrl=url, AttributeNames=["Policy"])
     text = answer.get("Attributes", {}).get("Policy")
-    return json.loads(text) if text else {}
+    document: dict[str, Any] = json.loads(text) if text else {}
+    return document
 
 
 DRIVER = QueuePermissionDriver()
