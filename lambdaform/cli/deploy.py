@@ -68,7 +68,7 @@ def deploy(options: Options, /, plan_file: Path | None, outputs_file: Path | Non
             if plan_file is not None:
                 from lambdaform.engine.saved import load_plan, require_same
 
-                require_same(load_plan(plan_file), plan)
+                require_same(load_plan(plan_file), deployment.pinned(plan, packages))
             show_plan(options, plan, as_json=as_json)
             if plan.is_empty and not plan.changes:
                 state = deployment.store.find(plan.key)

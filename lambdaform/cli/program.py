@@ -5,6 +5,7 @@ A command's module is imported only when it runs, so `--help` loads none of them
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import signal
@@ -164,6 +165,9 @@ def run(stack: StackClass, arguments: list[str] | None = None) -> NoReturn:
 def run_program(program: click.Command, arguments: list[str] | None = None) -> int:
     """Run a program; gives the exit code."""
     signal.signal(signal.SIGTERM, _terminated)
+    # A plan of thousands of resources makes many objects and no garbage: collecting less often saves a fifth of it.
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
     try:
         result = program.main(arguments, standalone_mode=False, color=colour_wanted())
         return result if isinstance(result, int) else 0

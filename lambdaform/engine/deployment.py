@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from lambdaform.engine.plan import Action, Change, Plan
+from lambdaform.engine.plan import Action, Change, Plan, digest_of
 from lambdaform.engine.planner import Planner, plan_removal
 from lambdaform.engine.resolve import Resolver
 from lambdaform.engine.state import State, StateKey
@@ -139,6 +139,11 @@ class Deployment:
             holds_data=_holds_data,
         )
         return planner.plan(), state
+
+    def pinned(self, plan: Plan, packages: Mapping[str, Package]) -> Plan:
+        """A plan with the digest of its declaration, so that it can be saved or compared with a saved one."""
+        hashes = {address: package.hash for address, package in packages.items()}
+        return attrs.evolve(plan, digest=digest_of(self.graph.nodes, hashes))
 
     def guard(self, aws: Aws) -> str:
         """The account that answers. Raises `LambdaformError` when the stack is for another one."""

@@ -94,8 +94,8 @@ class Plan:
     serial: int
     changes: tuple[Change, ...]
     unchanged: int
-    digest: str
-    """Of the declaration it was made from, code included."""
+    digest: str | None = None
+    """Of the declaration it was made from, code included; only saved plans need it."""
 
     @property
     def is_empty(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from lambdaform.engine.plan import Action, Change, FieldChange, FileChange, Plan, digest_of
+from lambdaform.engine.plan import Action, Change, FieldChange, FileChange, Plan
 from lambdaform.engine.resolve import Resolver, Unknown
 from lambdaform.engine.state import State, StateKey
 from lambdaform.model.code import Package
@@ -82,14 +82,12 @@ class Planner:
                 changes.append(change)
         if wanted is None:
             changes.extend(self._removals())
-        hashes = {address: package.hash for address, package in self._packages.items()}
         return Plan(
             key=self._key,
             lineage=self._state.lineage if self._exists else None,
             serial=self._state.serial,
             changes=tuple(changes),
             unchanged=unchanged,
-            digest=digest_of(self._graph.nodes, hashes),
         )
 
     def _wanted(self) -> set[str] | None:

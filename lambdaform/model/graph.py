@@ -7,6 +7,7 @@ props as plain data with references, order the nodes. It reports what it finds w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, cast
 
 import attrs
@@ -105,8 +106,19 @@ class _Draft:
     redirects: dict[str, Output[str]] = attrs.field(factory=dict[str, Output[str]])
     soft: list[Resource] = attrs.field(factory=list[Resource])
     build: Build | None = None
+    is_named: bool = False
+    physical_name: str | None = None
     props: dict[str, Json] = attrs.field(factory=dict[str, Json])
     needs: dict[str, None] = attrs.field(factory=dict[str, None])
+
+
+_PLAIN = frozenset({str, int, bool, float})
+
+
+@lru_cache(maxsize=256)
+def _sent(cls: type) -> tuple[tuple[str, Any], ...]:
+    """The fields of a kind that are sent with it, with their defaults."""
+    return tuple((name, field.default) for name, field in fields_of(cls).items() if not field.expands)
 
 
 def references_in(value: Json) -> Iterable[tuple[str, Json]]:
@@ -237,6 +249,12 @@ class GraphBuilder:
 
     def physical_name(self, draft: _Draft) -> str | None:
         """The name of a draft in AWS."""
+        if not draft.is_named:
+            draft.physical_name = self._physical_name(draft)
+            draft.is_named = True
+        return draft.physical_name
+
+    def _physical_name(self, draft: _Draft) -> str | None:
         resource = draft.resource
         explicit = draft.settled.get("name", getattr(resource, "name", None)) if resource.naming is not None else None
         if isinstance(explicit, ByStage):
@@ -255,15 +273,15 @@ class GraphBuilder:
         self._encoding = draft
         resource = draft.resource
         props = draft.props
-        for name, field in fields_of(type(resource)).items():
-            if field.expands:
-                continue
-            value = draft.settled.pop(name) if name in draft.settled else getattr(resource, name)
-            if value is field.default or value is None:
+        held = vars(resource)
+        settled = draft.settled
+        for name, default in _sent(type(resource)):
+            value = settled.pop(name) if name in settled else held[name]
+            if value is default or value is None:
                 continue
             self._prop = name
-            encoded = self.encode(value)
-            if encoded is None or (encoded == field.default and type(encoded) is type(field.default)):
+            encoded = value if type(value) in _PLAIN else self.encode(value)
+            if encoded is None or (encoded == default and type(encoded) is type(default)):
                 continue
             if encoded in ([], {}):
                 continue
@@ -278,7 +296,7 @@ class GraphBuilder:
 
     def encode(self, value: Any) -> Json:
         """A value as plain data; outputs become references, and the node being encoded comes to need what they name."""
-        if value is None or isinstance(value, (str, bool, int, float)):
+        if value is None or type(value) in _PLAIN:
             return value
         if isinstance(value, ByStage):
             return self.encode(cast(Any, value).at(self.stage))
@@ -318,6 +336,8 @@ class GraphBuilder:
                 for field in attrs.fields(cls)
                 if field.init and (encoded := self.encode(getattr(value, field.name))) is not None
             }
+        if isinstance(value, (str, int, float)):  # an enum of one of them
+            return value
         raise TypeError(f"{cls.__name__} cannot be part of a declaration: {value!r}")
 
     def _reference(self, resource: Resource, output: str) -> Json:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from lambdaform.model.resource import Naming
+
+
+@lru_cache(maxsize=32)
+def _forbidden(allowed: str) -> re.Pattern[str]:
+    return re.compile(rf"[^{allowed}{{}}]+")
 
 
 def physical_name(
@@ -24,7 +30,7 @@ def physical_name(
     whole = naming.prefix + "-".join(parts)
     if naming.lower:
         whole = whole.lower()
-    cleaned = re.sub(rf"[^{naming.allowed}{{}}]+", "-", whole)
+    cleaned = _forbidden(naming.allowed).sub("-", whole)
     # The account is 12 digits, its place holder 9 characters.
     length = len(cleaned) + (3 if naming.with_account else 0) + len(suffix)
     if length <= naming.limit:
