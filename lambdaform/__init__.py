@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     )
     from lambdaform.resources.events_bus import EventBus as EventBus
     from lambdaform.resources.events_rule import EventRule as EventRule
+    from lambdaform.resources.events_rule import RuleTarget as RuleTarget
     from lambdaform.resources.iam_role import Role as Role
     from lambdaform.resources.iam_role_policy import RolePolicy as RolePolicy
     from lambdaform.resources.kinesis_stream import Stream as Stream
@@ -89,6 +90,7 @@ if TYPE_CHECKING:
     from lambdaform.resources.s3_bucket import Bucket as Bucket
     from lambdaform.resources.s3_bucket import BucketCors as BucketCors
     from lambdaform.resources.s3_bucket import Expire as Expire
+    from lambdaform.resources.s3_notification import BucketNotification as BucketNotification
     from lambdaform.resources.scheduler_schedule import ScheduledCall as ScheduledCall
     from lambdaform.resources.sns_subscription import Subscription as Subscription
     from lambdaform.resources.sns_topic import Topic as Topic
@@ -111,6 +113,8 @@ _WHERE = {
     "EventBus": "resources.events_bus",
     "EventInvokeConfig": "resources.lambda_event_invoke_config",
     "EventRule": "resources.events_rule",
+    "RuleTarget": "resources.events_rule",
+    "BucketNotification": "resources.s3_notification",
     "EventSourceMapping": "resources.lambda_event_source_mapping",
     "Expire": "resources.s3_bucket",
     "FileSystem": "resources.lambda_function",
@@ -161,6 +165,7 @@ __all__ = [
     "Alias",
     "Bucket",
     "BucketCors",
+    "BucketNotification",
     "Capacity",
     "Code",
     "Cors",
@@ -193,6 +198,7 @@ __all__ = [
     "Role",
     "RolePolicy",
     "Rule",
+    "RuleTarget",
     "RuntimeManagement",
     "Schedule",
     "ScheduledCall",

@@ -273,10 +273,9 @@ class GraphBuilder:
         self._encoding = draft
         resource = draft.resource
         props = draft.props
-        held = vars(resource)
         settled = draft.settled
         for name, default in _sent(type(resource)):
-            value = settled.pop(name) if name in settled else held[name]
+            value = settled.pop(name) if name in settled else getattr(resource, name)
             if value is default or value is None:
                 continue
             self._prop = name

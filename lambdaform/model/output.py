@@ -7,7 +7,7 @@ of the graph are found by walking fields; nobody writes them down.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union, cast, overload
 
 import attrs
 
@@ -32,7 +32,7 @@ class Output(Generic[T]):
 
 
 # One spelling for "plain, or known later" in all fields.
-Input = T | Output[T]
+Input = Union[T, Output[T]]  # noqa: UP007 - mypy takes no other spelling of a generic alias
 
 
 @attrs.frozen(repr=False)
