@@ -28,6 +28,10 @@ class Topics(Protocol):
         """Publish a message; returns its id, raises `AwsFault`."""
         ...
 
+    def exists(self, arn: str) -> bool:
+        """Whether there is such a topic."""
+        ...
+
 
 class Buses(Protocol):
     """EventBridge, as those who put events for themselves see it."""
@@ -114,10 +118,12 @@ class Delivery:
         await self._data.call("s3", "PutObject", params, region=region)
 
     def exists(self, arn: str, *, region: str) -> bool:
-        """Whether a queue, topic, bus or function is there; a bucket is taken to be."""
+        """Whether a queue, topic or function is there; anything else is taken to be."""
         match service_of(arn):
             case "sqs":
                 return self._queues is not None and self._queues.find(arn) is not None
+            case "sns":
+                return self._topics is not None and self._topics.exists(arn)
             case "lambda":
                 return self._has_function(arn, region)
             case _:
