@@ -91,8 +91,10 @@ def limits(view: View) -> Iterable[Finding]:
     """One finding for each value; what shorthand hands on to the resources it makes is told once, at the shorthand."""
     found = list(_breaches(view))
     told = {(node.address, repr(value), limit.words()) for node, (_, value, limit) in found}
+    broken = {(node.address, prop) for node, (prop, _, _) in found}
     for node, (prop, value, limit) in found:
-        if (node.parent, repr(value), limit.words()) not in told:
+        parent = node.parent or ""
+        if (parent, repr(value), limit.words()) not in told and (parent, prop) not in broken:
             what, hint = _words(limit, value)
             yield Finding(
                 node, what, prop, given=_shown(limit, value), allowed=limit.words(), hint=hint, link=limit.source

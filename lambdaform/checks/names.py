@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
@@ -29,16 +28,6 @@ _REGION = re.compile(r"[a-z]{2,3}(-[a-z]+)+-\d{1,2}")
 _ROLE = re.compile(r"arn:aws[a-zA-Z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
 
 
-def _name_space(node: Node) -> tuple[str, str, str] | None:
-    name = node.physical_name
-    if node.kind == "lambda.alias":
-        name = node.props.get("name")
-    if not isinstance(name, str):
-        return None
-    within = json.dumps(node.props.get(WITHIN[node.kind])) if node.kind in WITHIN else ""
-    return node.kind, within, name.lower() if node.kind in ANY_CASE else name
-
-
 @rule(
     "name-taken",
     Severity.ERROR,
@@ -47,20 +36,28 @@ def _name_space(node: Node) -> tuple[str, str, str] | None:
 )
 def taken(view: View) -> Iterable[Finding]:
     """Given names and names that lambdaform makes."""
-    seen: dict[tuple[str, str, str], Node] = {}
-    for node in view.graph.nodes.values():
-        space = _name_space(node)
-        if space is None:
-            continue
-        earlier = seen.setdefault(space, node)
-        if earlier is not node:
-            yield Finding(
-                node,
-                f"two {node.resource.title}s have the same name in AWS",
-                "name",
-                given=f"{space[2]}, which is also the name of {earlier.address} at {earlier.resource.where}",
-                hint="give one of them another name",
-            )
+    pairs: dict[str, tuple[Node, Node, str]] = {}
+    for kind, nodes in view.kinds.items():
+        within, any_case = WITHIN.get(kind), kind in ANY_CASE
+        seen: dict[tuple[str, str], Node] = {}
+        for node in nodes:
+            name = node.props.get("name") if kind == "lambda.alias" else node.physical_name
+            if not isinstance(name, str):
+                continue
+            place = repr(node.props.get(within)) if within is not None else ""
+            earlier = seen.setdefault((place, name.lower() if any_case else name), node)
+            if earlier is not node:
+                pairs[node.address] = (node, earlier, name)
+    for node, earlier, name in pairs.values():
+        if node.parent in pairs or earlier.parent in pairs:
+            continue  # follows from the names of what made them
+        yield Finding(
+            node,
+            f"two {node.resource.title}s have the same name in AWS",
+            "name",
+            given=f"{name}, which is also the name of {earlier.address} at {earlier.resource.where}",
+            hint="give one of them another name",
+        )
 
 
 @rule(

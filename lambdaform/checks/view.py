@@ -36,14 +36,15 @@ class View:
     def __init__(self, graph: Graph, facts: Facts) -> None:
         self.graph = graph
         self.facts = facts
-        self._kinds: dict[str, list[Node]] = {}
+        self.kinds: dict[str, list[Node]] = {}
+        """Kind to all its nodes, in order."""
         for node in graph.nodes.values():
-            self._kinds.setdefault(node.kind, []).append(node)
+            self.kinds.setdefault(node.kind, []).append(node)
 
     def of(self, *kinds: str) -> Iterable[Node]:
         """All nodes of these kinds."""
         for kind in kinds:
-            yield from self._kinds.get(kind, ())
+            yield from self.kinds.get(kind, ())
 
     def plain(self, value: Any) -> Any:
         """A field's own value with its `by_stage` resolved; None when it is known only after deploy."""
