@@ -1,4 +1,4 @@
-"""`make demo`: the main job in a minute. Plans and deploys the example to a local AWS, and sends real events through it.
+"""`make demo`: the main job in a minute. Deploys the example to a local AWS, and sends real events through it.
 
 Everything here goes through the same commands and clients that users have: the command line in `app.py`, HTTP for the
 function URL, boto3 for the rest.
@@ -81,8 +81,7 @@ def main() -> None:
 
 def drive(running: Running) -> None:
     """Real events: HTTP, queue, dead letter, event bus, schedule's function."""
-    keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local", "region_name": running.region}
-    session = boto3.Session(**keys)
+    session = boto3.Session("local", "local", region_name=running.region)
 
     def client(service: str) -> Any:
         return cast(Any, session).client(service, endpoint_url=running.endpoint)

@@ -187,6 +187,8 @@ class DataServices(Protocol):
         """Pass one HTTP request on as it is; returns status, headers, body."""
         ...
 
-    async def call(self, service: str, operation: str, params: Mapping[str, Json], *, region: str) -> Mapping[str, Json]:
+    async def call(
+        self, service: str, operation: str, params: Mapping[str, Json], *, region: str
+    ) -> Mapping[str, Json]:
         """Call one operation by name, for our own needs (read a stream, get an object). Raises `AwsFault`."""
         ...

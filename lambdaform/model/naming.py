@@ -10,7 +10,7 @@ from lambdaform.model.resource import Naming
 
 @lru_cache(maxsize=32)
 def _forbidden(allowed: str) -> re.Pattern[str]:
-    return re.compile(rf"[^{{}}{allowed}]+")
+    return re.compile(rf"(?:(?![{{}}])[^{allowed}])+")
 
 
 def physical_name(

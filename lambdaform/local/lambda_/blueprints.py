@@ -12,14 +12,26 @@ import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import attrs
+
 from lambdaform.local.lambda_ import platform_log
 from lambdaform.local.lambda_.environment import Blueprint
 from lambdaform.local.lambda_.plane import Plane
+from lambdaform.local.lambda_.processes import Spawner
 from lambdaform.local.lambda_.values import Function, Version
 from lambdaform.local.ports import ACCOUNT, AwsFault
 
 HERE = f"python{sys.version_info.major}.{sys.version_info.minor}"
 """The runtime that this interpreter is."""
+
+
+@attrs.frozen
+class Places:
+    """Where code, layers and the runtime are, as the handler sees them."""
+
+    task: str = "/var/task"
+    opt: str = "/opt"
+    runtime: str = "/var/runtime"
 
 
 def is_run_here(version: Version) -> bool:
@@ -37,8 +49,9 @@ def not_run_here(version: Version) -> AwsFault:
 class Blueprints:
     """Makes and remembers blueprints by generation."""
 
-    def __init__(self, plane: Plane, runtime: Path) -> None:
+    def __init__(self, plane: Plane, spawner: Spawner, runtime: Path) -> None:
         self._plane = plane
+        self._spawner = spawner
         self._runtime = runtime
         self._made: dict[str, Blueprint] = {}
 
@@ -55,6 +68,8 @@ class Blueprints:
     async def _make(self, function: Function, version: Version) -> Blueprint:
         if not is_run_here(version) or version.code.key is None:
             raise not_run_here(version)
+        await self._spawner.start()  # only then it is known what it can do
+        is_isolated = self._spawner.isolation == "namespaces"
         folder = await self._plane.codes.unpacked(version.code.key)
         keys: list[str] = []
         for arn in version.layers:
@@ -62,6 +77,7 @@ class Blueprints:
             if layer is not None and layer.code.key is not None:
                 keys.append(layer.code.key)
         opt = await self._plane.codes.layered(keys)
+        places = Places() if is_isolated else Places(str(folder), str(opt or "/opt"), str(self._runtime))
         logging = version.logging
         style = platform_log.Style(
             format="JSON" if logging["LogFormat"] == "JSON" else "Text",
@@ -77,11 +93,11 @@ class Blueprints:
             timeout=float(version.timeout),
             log_group=logging["LogGroup"],
             log_style=style,
-            environ=environ(
-                function, version, folder=folder, opt=opt, runtime=self._runtime, address=self._plane.address()
-            ),
+            environ=environ(function, version, places, address=self._plane.address()),
             folder=folder,
-            path=search_path(folder, opt, self._runtime, version.environment.get("PYTHONPATH")),
+            opt=opt,
+            path=search_path(places, version.environment.get("PYTHONPATH")),
+            is_isolated=is_isolated,
         )
 
 
@@ -89,36 +105,34 @@ def _level(given: str | None) -> platform_log.SystemLevel:
     return "DEBUG" if given == "DEBUG" else "WARN" if given == "WARN" else "INFO"
 
 
-def search_path(folder: Path, opt: Path | None, runtime: Path, extra: str | None) -> Sequence[str]:
+def search_path(places: Places, extra: str | None) -> Sequence[str]:
     """Code first, then layers, then what the runtime ships, then the standard library: Lambda's order."""
-    path = [str(folder)]
-    if opt is not None:
-        path += [str(opt / "python" / "lib" / HERE / "site-packages"), str(opt / "python")]
+    path = [places.task, f"{places.opt}/python/lib/{HERE}/site-packages", f"{places.opt}/python"]
     path += [part for part in (extra or "").split(os.pathsep) if part]
-    path.append(str(runtime))
+    path.append(places.runtime)
     standard = sysconfig.get_path("stdlib")
     path += [standard, sysconfig.get_config_var("DESTSHARED") or os.path.join(standard, "lib-dynload")]  # noqa: PTH118
     return path
 
 
-def environ(
-    function: Function, version: Version, *, folder: Path, opt: Path | None, runtime: Path, address: str
-) -> Mapping[str, str]:
+def environ(function: Function, version: Version, places: Places, *, address: str) -> Mapping[str, str]:
     """The variables Lambda sets, the function's own, and what keeps a handler inside the local AWS."""
-    layers = opt or Path("/opt")
+    task, layers, runtime = places.task, places.opt, places.runtime
     variables = {
         "LANG": "en_US.UTF-8",
         "LC_CTYPE": "C.UTF-8",
         "TZ": ":UTC",
         "SHLVL": "0",
         "PATH": f"/usr/local/bin:/usr/bin/:/bin:{layers}/bin",
-        "LD_LIBRARY_PATH": f"{runtime}:{folder}:{folder}/lib:{layers}/lib",
-        "PYTHONPATH": str(runtime),
-        "PWD": str(folder),
+        "LD_LIBRARY_PATH": f"{runtime}:{runtime}/lib:{task}:{task}/lib:{layers}/lib",
+        "PYTHONPATH": runtime,
+        "PWD": task,
         "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
         "AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1:2000",
         "_AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1",
         "_AWS_XRAY_DAEMON_PORT": "2000",
+        # No such folder: the host's AWS configuration is not found through it.
+        "HOME": "/home/sbx_user1051",
         # A handler reaches the local AWS and nothing else: https endpoints of real services are never configured.
         "AWS_ENDPOINT_URL": address,
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -135,8 +149,8 @@ def environ(
         "AWS_ACCESS_KEY_ID": "ASIALOCALLAMBDAFORM0" if function.account == ACCOUNT else function.account,
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_SESSION_TOKEN": "local",
-        "LAMBDA_TASK_ROOT": str(folder),
-        "LAMBDA_RUNTIME_DIR": str(runtime),
+        "LAMBDA_TASK_ROOT": task,
+        "LAMBDA_RUNTIME_DIR": runtime,
     }
     logging = version.logging
     if logging["LogFormat"] == "JSON":

@@ -179,7 +179,7 @@ def set_up_logging() -> None:
 def main() -> None:
     """Initialise, then serve events until the environment ends."""
     # Written through: what an event printed is in the log before its answer is posted.
-    sys.stdout = io.TextIOWrapper(open(1, "wb", buffering=0, closefd=False), "utf-8", write_through=True)
+    sys.stdout = io.TextIOWrapper(open(1, "wb", buffering=0, closefd=False), "utf-8", write_through=True)  # noqa: SIM115
     api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"], timeout=None)
 
     def call(

@@ -29,6 +29,8 @@ from lambdaform.local.lambda_.output import Output
 from lambdaform.local.lambda_.processes import Order, Process, Spawner
 from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Event, Reply, RuntimeApi
 
+TASK = "/var/task"
+"""Where Lambda has the code."""
 INIT_LIMIT = 10.0
 """Seconds the first initialisation may take; the second one has the function's timeout."""
 _TAIL_KEPT = 256 * 1024
@@ -65,8 +67,12 @@ class Blueprint:
     """Everything the handler's process has in its environment, but for what differs from process to process."""
     folder: Path
     """The unpacked code."""
+    opt: Path | None
+    """The layers laid over each other."""
     path: Sequence[str]
     """The module search path."""
+    is_isolated: bool
+    """Whether code, layers and /tmp are mounted where Lambda has them."""
 
 
 @attrs.frozen(eq=False)
@@ -191,9 +197,7 @@ class Environment:
         if self._process.exited.done():
             self._resolve("exited")
         else:
-            event = attrs.evolve(
-                event, deadline_ms=math.ceil(time.time() * 1000 + (timeout - self._since(begun)) * 1000)
-            )
+            event = attrs.evolve(event, deadline_ms=int(time.time() * 1000 + (timeout - self._since(begun)) * 1000))
             self._api.deliver(event)
         turn = await self._wait(timeout - self._since(begun))
         return self._end(event, turn, begun, timeout, was_cold=was_cold)
@@ -269,21 +273,31 @@ class Environment:
         address = await self._api.start()
         environ = {
             **blueprint.environ,
-            "HOME": str(home),
-            "TMPDIR": str(scratch),
             "AWS_LAMBDA_LOG_STREAM_NAME": self.stream,
             "AWS_LAMBDA_INITIALIZATION_TYPE": self.initialization,
             "AWS_LAMBDA_RUNTIME_API": address,
         }
+        if not blueprint.is_isolated:
+            # An empty home hides the host's AWS configuration.
+            environ |= {"HOME": str(home), "TMPDIR": str(scratch)}
         self._output = Output(self._take_line)
         try:
-            order = Order(environ=environ, folder=str(blueprint.folder), path=blueprint.path)
-            self._process = await self._spawner.spawn(order, self._output.write_end)
+            order = Order(
+                environ=environ,
+                folder=TASK if blueprint.is_isolated else str(blueprint.folder),
+                path=blueprint.path,
+                places={
+                    "code": self._within(blueprint.folder),
+                    "opt": self._within(blueprint.opt) if blueprint.opt is not None else None,
+                    "tmp": self._within(scratch),
+                },
+            )
+            process = self._process = await self._spawner.spawn(order, self._output.write_end)
         finally:
             self._output.started()
-        self._process.exited.add_done_callback(lambda _: self._resolve("exited"))
+        process.exited.add_done_callback(lambda _: self._exited(process))
         if self._is_retired:
-            self._process.kill()
+            process.kill()
         return await self._wait(limit)
 
     # INVOKE
@@ -364,6 +378,10 @@ class Environment:
             timer.cancel()
             watch.cancel()
 
+    def _exited(self, process: Process) -> None:
+        if self._process is process:  # one that was dropped says nothing about the one that follows it
+            self._resolve("exited")
+
     def _resolve(self, turn: Turn) -> None:
         if self._turn is not None and not self._turn.done():
             self._turn.set_result(turn)
@@ -378,6 +396,10 @@ class Environment:
         self._loop.call_later(_WATCH_EVERY, self._watch, turn)
 
     # The process
+
+    def _within(self, folder: Path) -> str:
+        """A folder relative to the private folder of the local AWS."""
+        return str(folder.relative_to(self._folder.parent.parent))
 
     def _wake(self) -> None:
         if self._freezing is not None:

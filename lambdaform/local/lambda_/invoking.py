@@ -75,6 +75,16 @@ class Invoking:
             raise AwsFault("AccessDeniedException", f"{source} is not permitted to invoke {target.arn}", status=403)
         return self.enqueue(target, payload, source=source, trace=trace)
 
+    def permits(self, function: str, principal: str, source: str) -> bool:
+        """Whether a function's policy lets a service invoke it for a source; False when it is missing."""
+        parts = function.split(":")
+        try:
+            reference = self._refer(function, parts[3])
+            target = self.target(reference)
+        except (AwsFault, IndexError):
+            return False
+        return decide_permitted(target.function.policies.get(reference.qualifier or ""), source, reference.account)
+
     def settings(self, function: str, *, region: str) -> FunctionSettings:
         """What the asynchronous queue and the pollers need to know of a function. Raises `AwsFault` when missing."""
         return self._settings(self.target(self._refer(function, region)))

@@ -19,6 +19,8 @@ from typing import Protocol
 
 import attrs
 
+from lambdaform.local.ports import Json
+
 HERE = Path(__file__).parent
 SHIPPED = (
     "awslambdaric",
@@ -45,6 +47,8 @@ class Order:
     """Working directory: the unpacked code."""
     path: Sequence[str]
     """The module search path, whole."""
+    places: Mapping[str, str | None]
+    """`code`, `opt` and `tmp`, relative to the private folder: what is mounted where namespaces are used."""
 
 
 class Process:
@@ -78,6 +82,8 @@ class Spawner(Protocol):
 
     is_ours: bool
     """Whether the runtime client in the processes is our small one instead of AWS's."""
+    isolation: str
+    """`namespaces` when code is at /var/task, layers at /opt, and /tmp private; else `processes` and why."""
 
     async def start(self) -> None:
         """Get ready. Starting twice is harmless."""
@@ -97,8 +103,9 @@ class Forking:
 
     is_ours = False
 
-    def __init__(self, runtime: Path) -> None:
-        self._runtime = runtime
+    def __init__(self, folder: Path) -> None:
+        self.isolation = "processes"
+        self._folder = folder
         self._parent: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._ready: asyncio.Future[None] | None = None
@@ -123,7 +130,7 @@ class Forking:
                         "utf8",
                         str(HERE / "zygote.py"),
                         str(theirs.fileno()),
-                        self._runtime,
+                        str(self._folder),
                     ],
                     env={"LC_ALL": "C.UTF-8", "PATH": os.defpath},
                     stdin=subprocess.DEVNULL,
@@ -146,6 +153,7 @@ class Forking:
             "env": dict(order.environ),
             "cwd": order.folder,
             "path": list(order.path),
+            "places": dict(order.places),
             "limits": {"RLIMIT_NOFILE": [1024, 1024], "RLIMIT_CORE": [0, 0]},
         }
         socket.send_fds(self._control, [json.dumps(message).encode()], [log])
@@ -175,8 +183,9 @@ class Forking:
                 return
             self._take(json.loads(message))
 
-    def _take(self, said: Mapping[str, int]) -> None:
+    def _take(self, said: Mapping[str, Json]) -> None:
         if "ready" in said:
+            self.isolation = said["isolation"]
             if self._ready is not None and not self._ready.done():
                 self._ready.set_result(None)
         elif "spawned" in said:
@@ -214,6 +223,7 @@ class Executing:
     """Starts each process afresh with our small runtime client, where AWS's is missing or a fork is unsafe."""
 
     is_ours = True
+    isolation = "processes"
 
     def __init__(self) -> None:
         self._processes: set[Process] = set()
