@@ -1,0 +1,114 @@
+"""`python -m lambdaform.local`: the local AWS as a program."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from lambdaform.local.app import LocalAws, Options
+
+_PARENT_LOOK = 0.5
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=4566, show_default=True, help="Port to listen on; 0 is any free one.")
+@click.option("--region", default="us-east-1", show_default=True, help="Region of requests that do not name one.")
+@click.option("--clock", type=click.Choice(["system", "virtual"]), default="system", show_default=True)
+@click.option("--settle", default=0.0, show_default=True, help="Seconds a new or changed function is not ready.")
+@click.option("--runtime-client", type=click.Choice(["aws", "own"]), default=None, help="What handlers run under.")
+@click.option("--ready-file", type=click.Path(path_type=Path), help="Written, as JSON, once requests are taken.")
+@click.option("--with-parent", type=int, help="End when the process with this id does.")
+def main(
+    host: str,
+    port: int,
+    region: str,
+    clock: Literal["system", "virtual"],
+    settle: float,
+    runtime_client: Literal["aws", "own"] | None,
+    ready_file: Path | None,
+    with_parent: int | None,
+) -> None:
+    """Run the local AWS until Ctrl-C or SIGTERM."""
+    options = Options(
+        host=host, port=port, region=region, clock=clock, settle_after=settle, runtime_client=runtime_client
+    )
+    with _runner() as runner:
+        try:
+            runner.run(_serve(options, ready_file, with_parent))
+        except OSError as error:
+            click.echo(f"lambdaform local: cannot listen on {host}:{port}: {error}", err=True)
+            sys.exit(1)
+
+
+def _runner() -> asyncio.Runner:
+    """uvloop's loop where it is installed, the standard library's elsewhere."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.Runner()
+    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+
+
+async def _serve(options: Options, ready_file: Path | None, parent: int | None) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    aws = LocalAws(options)
+    try:
+        await aws.start()
+        health = aws.health()
+        click.echo(_greeting(aws), err=True)
+        if ready_file is not None:
+            partial = ready_file.with_name(ready_file.name + ".partial")
+            partial.write_text(json.dumps(health))
+            partial.replace(ready_file)
+        watch = loop.create_task(_watch(parent, stop)) if parent is not None else None
+        await stop.wait()
+        if watch is not None:
+            watch.cancel()
+    finally:
+        await aws.close()
+        if ready_file is not None:
+            ready_file.unlink(missing_ok=True)
+
+
+def _greeting(aws: LocalAws) -> str:
+    moved = f" (port {aws.options.port} is taken)" if aws.options.port not in (0, aws.port) else ""
+    health = aws.health()
+    return (
+        f"lambdaform local: {aws.address}{moved}, region {aws.options.region}, "
+        f"Python {sys.version_info.major}.{sys.version_info.minor}, runtime client: {health['runtime_client']}, "
+        f"isolation: {health['isolation']}, clock: {aws.options.clock}"
+    )
+
+
+async def _watch(parent: int, stop: asyncio.Event) -> None:
+    """Stop when a process is gone. Real time: this is about the machine, not about AWS."""
+    with contextlib.suppress(asyncio.CancelledError):
+        while _is_alive(parent):
+            await asyncio.sleep(_PARENT_LOOK)
+        stop.set()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""The local AWS, composed: clock, library services, event services, Lambda, Logs, and the door in front of them.
+
+One `LocalAws` is one process's worth of state. `__main__` runs it as a program; nothing else needs to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import attrs
+
+from lambdaform.local.clock import RandomIds, SeededIds, SystemClock, VirtualClock
+from lambdaform.local.control import Control
+from lambdaform.local.data import MotoServices
+from lambdaform.local.door import Door
+from lambdaform.local.http import Server, answering
+from lambdaform.local.lambda_.blueprints import Blueprints
+from lambdaform.local.lambda_.code import CodeStore
+from lambdaform.local.lambda_.environment import Blueprint
+from lambdaform.local.lambda_.invoking import Invoking
+from lambdaform.local.lambda_.plane import Plane
+from lambdaform.local.lambda_.processes import Executing, Forking, Spawner, assemble_runtime, has_aws_client
+from lambdaform.local.lambda_.records import Records
+from lambdaform.local.lambda_.running import Fleet, Key
+from lambdaform.local.lambda_.service import Lambda
+from lambdaform.local.lambda_.store import Snapshot, Store
+from lambdaform.local.logs import Logs, LogStore
+from lambdaform.local.logs.store import Writer
+from lambdaform.local.plumbing import Plumbing
+from lambdaform.local.ports import Service
+from lambdaform.local.urls import Urls
+
+
+@attrs.frozen
+class Options:
+    """How a local AWS is started."""
+
+    host: str = "127.0.0.1"
+    port: int = 4566
+    region: str = "us-east-1"
+    clock: Literal["system", "virtual"] = "system"
+    settle_after: float = 0.0
+    """Seconds a new or changed function stays Pending or InProgress."""
+    runtime_client: Literal["aws", "own"] | None = None
+    """Which runtime client handlers run under; AWS's where it is installed when None."""
+
+
+@attrs.frozen
+class Checkpoint:
+    """Everything in memory at one moment; the library's process keeps its part itself."""
+
+    store: Snapshot
+    logs: object
+    plumbing: object
+
+
+class LocalAws:
+    """See the module. `start` before use, `close` in the end; both in one event loop."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.instance = str(uuid.uuid4())
+        self.started = time.time()
+        self.clock = VirtualClock() if options.clock == "virtual" else SystemClock()
+        self.ids = SeededIds() if options.clock == "virtual" else RandomIds()
+        self.folder = Path(tempfile.mkdtemp(prefix="lambdaform-"))
+        self.data = MotoServices(clock=self.clock)
+        self.plumbing = Plumbing(clock=self.clock, ids=self.ids, data=self.data)
+        self.store = Store()
+        self.logs = LogStore(self.clock.now)
+        self.records = Records()
+        runtime = self.folder / "runtime"
+        own = options.runtime_client == "own" or (options.runtime_client is None and not has_aws_client())
+        self.spawner: Spawner = Executing() if own else Forking(self.folder)
+        assemble_runtime(runtime)
+        self.fleet = Fleet(
+            clock=self.clock,
+            spawner=self.spawner,
+            folder=self.folder / "environments",
+            writer=self._writer,
+            new_hex=lambda: self.ids.hex(32),
+        )
+        self.plane = Plane(
+            store=self.store,
+            codes=CodeStore(self.folder),
+            fleet=self.fleet,
+            clock=self.clock,
+            ids=self.ids,
+            data=self.data,
+            pollers=self.plumbing.pollers,
+            queue=self.plumbing.asynchronous,
+            address=lambda: self.address,
+            settle_after=options.settle_after,
+        )
+        blueprints = Blueprints(self.plane, self.spawner, runtime)
+        self.invoking = Invoking(self.plane, blueprints, self.records)
+        self.plumbing.connect(self.invoking, permits=self.invoking.permits)
+        self.urls = Urls(self.plane, self.invoking)
+        services: list[Service] = [
+            Lambda(self.plane, self.invoking, blueprints),
+            Logs(self.logs),
+            *self.plumbing.services,
+        ]
+        door = Door(
+            services={service.name: service for service in services},
+            data=self.data,
+            around_s3=self.plumbing.notifications.around,
+            own=Control(self).handle,
+            urls=self.urls.by_host,
+            region=options.region,
+            address=lambda: self.address,
+            new_id=self.ids.uuid,
+        )
+        self._dispatch = answering(door.handle)
+        self._server: Server | None = None
+        self._checkpoint: Checkpoint | None = None
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._server.port if self._server is not None else self.options.port
+
+    @property
+    def address(self) -> str:
+        """Where handlers and answers say it is: on loopback, also when it listens on every address."""
+        host = "127.0.0.1" if self.options.host in ("0.0.0.0", "::", "") else self.options.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    async def start(self) -> None:
+        """Listen, on another port when the default one is taken. Raises `OSError` when that cannot be."""
+        try:
+            self._server = await Server.start(self._dispatch, host=self.options.host, port=self.options.port)
+        except OSError:
+            if self.options.port != Options().port:
+                raise
+            self._server = await Server.start(self._dispatch, host=self.options.host, port=0)
+        await self.spawner.start()
+
+    async def close(self) -> None:
+        """End every process and remove every file of it."""
+        if self._server is not None:
+            self._server.close()
+        self.fleet.close()
+        await self.spawner.close()
+        await self.data.close()
+        await self.clock.close()
+        await asyncio.to_thread(_remove, self.folder)
+
+    async def checkpoint(self) -> None:
+        """Remember the state of every service; `restore` goes back to it. There is one checkpoint, the last."""
+        await self.data.checkpoint()
+        self._checkpoint = Checkpoint(self.store.checkpoint(), self.logs.checkpoint(), self.plumbing.checkpoint())
+
+    async def restore(self) -> None:
+        """Go back to the checkpoint, or to nothing without one. Environments that served anything are ended."""
+        kept = self._checkpoint
+        if kept is None:
+            await self.reset()
+            return
+        self.store.restore(kept.store)  # before the pollers, which ask for their functions
+        self.logs.restore(kept.logs)
+        self.plumbing.restore(kept.plumbing)
+        self.fleet.retire_used()
+        self.fleet.retire(lambda key: not self._is_current(key))
+        self.records.clear()
+        await self.data.restore()
+
+    async def reset(self) -> None:
+        """Forget everything, the checkpoint too."""
+        self._checkpoint = None
+        self.store.restore(Store().checkpoint())
+        self.logs.reset()
+        self.plumbing.reset()
+        self.fleet.retire(lambda key: True)
+        self.records.clear()
+        await self.data.reset()
+
+    def health(self) -> Mapping[str, object]:
+        """What `/_lambdaform/health` says."""
+        return {
+            "instance": self.instance,
+            "pid": os.getpid(),
+            "version": version("lambdaform"),
+            "started": self.started,
+            "endpoint": self.address,
+            "region": self.options.region,
+            "clock": self.options.clock,
+            "runtimes": {"python": f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"},
+            "runtime_client": "own" if self.spawner.is_ours else "aws",
+            "isolation": self.spawner.isolation,
+            "environments": self.fleet.counts(),
+        }
+
+    def _writer(self, blueprint: Blueprint, key: Key, stream: str) -> Writer:
+        return self.logs.writer(key.account, key.region, blueprint.log_group, stream)
+
+    def _is_current(self, key: Key) -> bool:
+        function = self.store.functions.get((key.account, key.region, key.name))
+        found = function.version(key.version) if function is not None else None
+        return found is not None and found.generation == key.generation
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder whose unpacked code is read-only."""
+    for path in folder.rglob("*"):
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(0o755)
+    shutil.rmtree(folder, ignore_errors=True)

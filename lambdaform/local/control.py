@@ -1,0 +1,182 @@
+"""The local AWS's own paths under `/_lambdaform/`: health, reset, checkpoint, clock, recorded invocations, fidelity.
+
+JSON in, JSON out. Errors are `{"error": "..."}` with a fitting status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, unquote
+
+from lambdaform.local.clock import VirtualClock
+from lambdaform.local.door import OWN_PATHS
+from lambdaform.local.http import Request, Response
+from lambdaform.local.lambda_.fidelity import not_honoured
+from lambdaform.local.lambda_.records import Record
+from lambdaform.local.ports import AwsFault, Json
+
+if TYPE_CHECKING:
+    from lambdaform.local.app import LocalAws
+
+IDLE_LIMIT = 366 * 86_400.0
+"""Seconds of virtual time `run_until_idle` covers at most when the request does not say: schedules never end."""
+
+
+class Refused(Exception):
+    """A request these paths do not take."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+
+
+class Control:
+    """Answers for the whole local AWS. It holds no state."""
+
+    def __init__(self, aws: LocalAws) -> None:
+        self._aws = aws
+        self._routes: Mapping[tuple[str, str], Callable[[Request], Awaitable[Json]]] = {
+            ("GET", "health"): self._health,
+            ("POST", "reset"): self._reset,
+            ("POST", "checkpoint"): self._checkpoint,
+            ("POST", "restore"): self._restore,
+            ("GET", "clock"): self._now,
+            ("POST", "clock"): self._move,
+            ("GET", "invocations"): self._invocations,
+            ("GET", "messages"): self._messages,
+            ("GET", "fidelity"): self._fidelity,
+        }
+
+    async def handle(self, request: Request) -> Response:
+        """Answer a request whose path is ours."""
+        rest = request.path[len(OWN_PATHS) :]
+        head, _, tail = rest.partition("/")
+        if head == "url":
+            return await self._aws.urls.by_path(request, tail)
+        if head == "code" and request.method == "GET":
+            return await self._code(unquote(tail))
+        route = self._routes.get((request.method, rest))
+        try:
+            if route is None:
+                raise Refused(404, f"no such path: {request.method} {request.path}")
+            return _json(200, await route(request))
+        except Refused as refused:
+            return _json(refused.status, {"error": refused.text})
+
+    async def _health(self, request: Request) -> Json:
+        return self._aws.health()
+
+    async def _reset(self, request: Request) -> Json:
+        await self._aws.reset()
+        return {}
+
+    async def _checkpoint(self, request: Request) -> Json:
+        await self._aws.checkpoint()
+        return {}
+
+    async def _restore(self, request: Request) -> Json:
+        await self._aws.restore()
+        return {}
+
+    async def _now(self, request: Request) -> Json:
+        return {"now": self._aws.clock.now(), "kind": self._aws.options.clock}
+
+    async def _move(self, request: Request) -> Json:
+        clock = self._aws.clock
+        if not isinstance(clock, VirtualClock):
+            raise Refused(409, "this local AWS runs on the system clock; start it with --clock virtual to move time")
+        asked = _body(request)
+        if asked.get("run_until_idle"):
+            passed = await clock.run_until_idle(float(asked.get("limit", IDLE_LIMIT)))
+            return {"now": clock.now(), "passed": passed}
+        seconds = asked.get("advance", 0)
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds < 0:
+            raise Refused(400, 'the body must be {"advance": seconds} or {"run_until_idle": true}')
+        await clock.advance(float(seconds))
+        return {"now": clock.now(), "passed": seconds}
+
+    async def _invocations(self, request: Request) -> Json:
+        name = dict(parse_qsl(request.query)).get("function")
+        return [_record(record) for record in self._aws.records.of(name)]
+
+    async def _messages(self, request: Request) -> Json:
+        """Everything in a queue, hidden messages included, without receiving any."""
+        arn = dict(parse_qsl(request.query)).get("queue", "")
+        try:
+            found = self._aws.plumbing.sqs.peek(arn)
+        except AwsFault as fault:
+            raise Refused(404, f"no queue has the ARN {arn!r}") from fault
+        return [
+            {
+                "id": message.id,
+                "body": message.body,
+                "attributes": {name: _text(each.value) for name, each in message.attributes.items()},
+                "receives": message.receives,
+            }
+            for message in found
+        ]
+
+    async def _fidelity(self, request: Request) -> Json:
+        name = dict(parse_qsl(request.query)).get("function")
+        found: dict[str, list[dict[str, str]]] = {}
+        for function in self._aws.store.functions.values():
+            if name in (None, function.name, function.arn):
+                found[function.arn] = [
+                    {"setting": each.setting, "says": each.says}
+                    for each in not_honoured(function, is_isolated=self._aws.spawner.isolation == "namespaces")
+                ]
+        return {"functions": found}
+
+    async def _code(self, name: str) -> Response:
+        key = name.removesuffix(".zip")
+        path = self._aws.plane.codes.archive(key)
+        if not key.isalnum() or not path.is_file():
+            return _json(404, {"error": f"no code called {name}"})
+        return Response(200, await asyncio.to_thread(path.read_bytes), [("Content-Type", "application/zip")])
+
+
+def _record(record: Record) -> dict[str, Json]:
+    return {
+        "function": record.function,
+        "version": record.version,
+        "request_id": record.request_id,
+        "event": _shown(record.event),
+        "result": _shown(record.result),
+        "error": record.error,
+        "attempt": record.attempt,
+        "cold": record.is_cold,
+        "logs": record.logs,
+        "started": record.started,
+        "duration_ms": record.duration,
+    }
+
+
+def _shown(payload: bytes) -> Json:
+    """JSON as JSON, anything else as text."""
+    try:
+        return json.loads(payload)
+    except ValueError:
+        return payload.decode("utf-8", "replace")
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else base64.b64encode(value).decode()
+
+
+def _body(request: Request) -> Mapping[str, Json]:
+    try:
+        document: Json = json.loads(request.body or b"{}")
+    except ValueError as error:
+        raise Refused(400, f"the body is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise Refused(400, "the body must be a JSON object")
+    return document  # pyright: ignore[reportUnknownVariableType] - JSON objects have text keys
+
+
+def _json(status: int, document: Json) -> Response:
+    return Response(status, json.dumps(document).encode(), [("Content-Type", "application/json")])

@@ -1,0 +1,125 @@
+"""A real local AWS for the tests of this folder: one process per test process, emptied of nothing between tests.
+
+Names are made unique instead, so tests do not wait for each other's clean-up.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Generator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import boto3
+import pytest
+from botocore.config import Config
+
+ROLE = "arn:aws:iam::123456789012:role/lambda-role"
+_numbers = itertools.count(1)
+
+
+@attrs.frozen
+class Aws:
+    """A running local AWS."""
+
+    endpoint: str
+    pid: int
+
+    def client(self, service: str, *, region: str = "us-east-1", key: str = "test") -> Any:
+        """A boto3 client for it."""
+        return boto3.client(  # pyright: ignore[reportUnknownMemberType, reportCallIssue, reportUnknownVariableType]
+            service,  # pyright: ignore[reportArgumentType]
+            endpoint_url=self.endpoint,
+            region_name=region,
+            aws_access_key_id=key,
+            aws_secret_access_key="test",
+            config=Config(retries={"total_max_attempts": 1}, parameter_validation=False, read_timeout=60),
+        )
+
+
+def start(folder: Path, *options: str) -> tuple[subprocess.Popen[bytes], Aws]:
+    """Start a local AWS and wait until it takes requests."""
+    ready = folder / f"ready-{next(_numbers)}.json"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lambdaform.local", "--port", "0", "--ready-file", str(ready), *options],
+        env={**os.environ, "AWS_SECRET_TOKEN_OF_THE_HOST": "must not leak", "PYTHONPATH_OF_HOST": "x"},
+    )
+    deadline = time.monotonic() + 30
+    while not ready.exists():
+        assert process.poll() is None, "the local AWS ended before it was ready"
+        assert time.monotonic() < deadline, "the local AWS was not ready in time"
+        time.sleep(0.01)
+    found = json.loads(ready.read_text())
+    return process, Aws(found["endpoint"], found["pid"])
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a local AWS."""
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Generator[Aws]:
+    """The local AWS of this test process, on the system clock."""
+    process, found = start(tmp_path_factory.mktemp("aws"))
+    yield found
+    stop(process)
+
+
+@pytest.fixture(scope="session")
+def awslambda(aws: Aws) -> Any:
+    """Its Lambda."""
+    return aws.client("lambda")
+
+
+def zipped(files: Mapping[str, str]) -> bytes:
+    """A zip of text files."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return data.getvalue()
+
+
+def unique(stem: str = "fn") -> str:
+    """A name nobody else has."""
+    return f"{stem}-{os.getpid()}-{next(_numbers)}"
+
+
+Maker = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def function(awslambda: Any) -> Maker:
+    """Make a function from the source of its handler; returns its name."""
+
+    def make(source: str, **settings: Any) -> str:
+        name = settings.pop("FunctionName", None) or unique()
+        files = settings.pop("files", {"app.py": source})
+        awslambda.create_function(
+            **{
+                "FunctionName": name,
+                "Runtime": "python3.11",
+                "Handler": "app.handler",
+                "Role": ROLE,
+                "Code": {"ZipFile": zipped(files)},
+                **settings,
+            }
+        )
+        return name
+
+    return make
+
+
+def payload(answer: Mapping[str, Any]) -> Any:
+    """The JSON an invocation answered."""
+    return json.loads(answer["Payload"].read())

@@ -1,0 +1,448 @@
+"""Lambda's control plane through boto3: what answers hold, and what is refused in which words."""
+
+from __future__ import annotations
+
+import urllib.request
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.local.conftest import ROLE, Aws, Maker, payload, unique, zipped
+
+ECHO = "def handler(event, context):\n    return event\n"
+
+
+def refusal(call: Any, **params: Any) -> tuple[str, str, int]:
+    """The code, message and status a call is refused with."""
+    with pytest.raises(ClientError) as caught:
+        call(**params)
+    response = caught.value.response
+    error = response["Error"]
+    return error["Code"], error["Message"], response["ResponseMetadata"]["HTTPStatusCode"]
+
+
+def arn_of(name: str) -> str:
+    return f"arn:aws:lambda:us-east-1:123456789012:function:{name}"
+
+
+def test_create_answers_pending_and_the_function_is_active_next(awslambda: Any) -> None:
+    name = unique()
+
+    created = awslambda.create_function(
+        FunctionName=name, Runtime="python3.13", Handler="app.handler", Role=ROLE, Code={"ZipFile": zipped({"a": "b"})}
+    )
+    found = awslambda.get_function(FunctionName=name)
+
+    created.pop("ResponseMetadata")
+    assert created["State"] == "Pending"
+    assert created["StateReasonCode"] == "Creating"
+    assert "LastUpdateStatus" not in created
+    assert "Environment" not in created
+    assert "Layers" not in created
+    assert (created["Timeout"], created["MemorySize"], created["Version"]) == (3, 128, "$LATEST")
+    assert created["LoggingConfig"] == {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{name}"}
+    assert found["Configuration"]["State"] == "Active"
+    assert found["Configuration"]["LastUpdateStatus"] == "Successful"
+    assert found["Code"]["RepositoryType"] == "S3"
+    assert "Tags" not in found
+    assert "Concurrency" not in found
+
+
+def test_the_code_can_be_fetched_where_get_function_says(awslambda: Any) -> None:
+    name, code = unique(), zipped({"app.py": ECHO})
+    awslambda.create_function(
+        FunctionName=name, Runtime="python3.11", Handler="app.handler", Role=ROLE, Code={"ZipFile": code}
+    )
+
+    location = awslambda.get_function(FunctionName=name)["Code"]["Location"]
+
+    with urllib.request.urlopen(location) as answer:
+        assert answer.read() == code
+
+
+def test_every_spelling_of_a_name_finds_the_function(awslambda: Any, function: Maker) -> None:
+    name = function(ECHO)
+    for spelling in (name, f"{name}:$LATEST", f"123456789012:function:{name}", f"function:{name}", arn_of(name)):
+        assert awslambda.get_function_configuration(FunctionName=spelling)["FunctionName"] == name
+
+
+def test_the_model_layer_names_every_violation_at_once(awslambda: Any) -> None:
+    code, message, status = refusal(
+        awslambda.create_function,
+        FunctionName=unique(),
+        Runtime="python3.13",
+        Handler="app.handler",
+        Role="nonsense",
+        Code={"ZipFile": b""},
+        MemorySize=127,
+        Architectures=["mips"],
+    )
+
+    assert (code, status) == ("ValidationException", 400)
+    assert message.startswith("3 validation errors detected: ")
+    assert "Value 'nonsense' at 'role' failed to satisfy constraint: Member must satisfy regular expression" in message
+    assert (
+        "Value '127' at 'memorySize' failed to satisfy constraint: Member must have value greater than or equal to 128"
+        in message
+    )
+    assert (
+        "Value '[mips]' at 'architectures' failed to satisfy constraint: Member must satisfy constraint: "
+        "[Member must satisfy enum value set: [x86_64, arm64], Member must not be null]"
+    ) in message
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "text"),
+    [
+        ({"MemorySize": 10_241}, "ValidationException", "Value '10241' at 'memorySize' failed"),
+        ({"Timeout": 901}, "ValidationException", "Value '901' at 'timeout' failed"),
+        ({"Runtime": "python3.6"}, "InvalidParameterValueException", "The runtime parameter of python3.6 is no longer"),
+        ({"Runtime": "cobol1"}, "InvalidParameterValueException", "Value cobol1 at 'runtime' failed to satisfy"),
+        ({"FunctionName": "x" * 65}, "ValidationException", "Member must have length less than or equal to 64"),
+        ({"Code": {"ZipFile": b"no zip"}}, "InvalidParameterValueException", "Could not unzip uploaded file."),
+        ({"Code": {}}, "InvalidParameterValueException", "Please provide a source for function code."),
+        (
+            {"Environment": {"Variables": {"AWS_REGION": "x"}}},
+            "InvalidParameterValueException",
+            "Reserved keys used in this request: AWS_REGION",
+        ),
+        (
+            {"Environment": {"Variables": {"AB": "x" * 4088}}},
+            "InvalidParameterValueException",
+            'exceeded the 4KB limit. String measured: {"AB":"xxx',
+        ),
+        (
+            {"Layers": [f"arn:aws:lambda:us-east-1:123456789012:layer:nope:{n}" for n in range(6)]},
+            "InvalidParameterValueException",
+            "Cannot reference more than 5 layers.",
+        ),
+        (
+            {"Layers": ["arn:aws:lambda:us-east-1:123456789012:layer:nope:1"]},
+            "InvalidParameterValueException",
+            "Layer version arn:aws:lambda:us-east-1:123456789012:layer:nope:1 does not exist.",
+        ),
+    ],
+)
+def test_settings_aws_refuses_are_refused(awslambda: Any, settings: dict[str, Any], code: str, text: str) -> None:
+    params: dict[str, Any] = {
+        "FunctionName": unique(),
+        "Runtime": "python3.13",
+        "Handler": "app.handler",
+        "Role": ROLE,
+        "Code": {"ZipFile": zipped({"a": "b"})},
+        **settings,
+    }
+
+    refused = refusal(awslambda.create_function, **params)
+
+    assert refused[0] == code
+    assert text in refused[1]
+
+
+def test_an_environment_of_exactly_4096_bytes_is_taken(awslambda: Any, function: Maker) -> None:
+    function(ECHO, Environment={"Variables": {"AB": "x" * (4096 - len('{"AB":""}'))}})
+
+
+def test_a_second_function_of_that_name_is_a_conflict(awslambda: Any, function: Maker) -> None:
+    name = function(ECHO)
+
+    refused = refusal(
+        awslambda.create_function,
+        FunctionName=name,
+        Runtime="python3.13",
+        Handler="a.b",
+        Role=ROLE,
+        Code={"ZipFile": zipped({"a": "b"})},
+    )
+
+    assert refused == ("ResourceConflictException", f"Function already exist: {name}", 409)
+
+
+def test_an_update_needs_the_present_revision(awslambda: Any, function: Maker) -> None:
+    name = function(ECHO)
+    revision = awslambda.get_function_configuration(FunctionName=name)["RevisionId"]
+
+    awslambda.update_function_configuration(FunctionName=name, Timeout=9, RevisionId=revision)
+    refused = refusal(awslambda.update_function_configuration, FunctionName=name, Timeout=10, RevisionId=revision)
+
+    assert refused[0] == "PreconditionFailedException"
+    assert refused[2] == 412
+    assert awslambda.get_function_configuration(FunctionName=name)["Timeout"] == 9
+
+
+def test_an_update_changes_only_what_it_names(awslambda: Any, function: Maker) -> None:
+    name = function(ECHO, Environment={"Variables": {"AB": "1"}}, Description="old", MemorySize=256)
+
+    updated = awslambda.update_function_configuration(FunctionName=name, Description="new")
+
+    assert (updated["Description"], updated["MemorySize"]) == ("new", 256)
+    assert updated["Environment"] == {"Variables": {"AB": "1"}}
+    assert updated["LastUpdateStatus"] == "InProgress"
+    assert awslambda.get_function_configuration(FunctionName=name)["LastUpdateStatus"] == "Successful"
+
+
+def test_json_logging_fills_in_levels_and_text_drops_them(awslambda: Any, function: Maker) -> None:
+    name = function(ECHO)
+
+    as_json = awslambda.update_function_configuration(FunctionName=name, LoggingConfig={"LogFormat": "JSON"})
+    awslambda.get_function(FunctionName=name)
+    as_text = awslambda.update_function_configuration(FunctionName=name, LoggingConfig={"LogFormat": "Text"})
+
+    assert as_json["LoggingConfig"] == {
+        "LogFormat": "JSON",
+        "ApplicationLogLevel": "INFO",
+        "SystemLogLevel": "INFO",
+        "LogGroup": f"/aws/lambda/{name}",
+    }
+    assert as_text["LoggingConfig"] == {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{name}"}
+
+
+def test_publishing_again_without_a_change_gives_the_same_version(awslambda: Any, function: Maker) -> None:
+    name = function(ECHO)
+
+    first = awslambda.publish_version(FunctionName=name)
+    second = awslambda.publish_version(FunctionName=name)
+    awslambda.update_function_configuration(FunctionName=name, Timeout=5)
+    awslambda.get_function(FunctionName=name)
+    third = awslambda.publish_version(FunctionName=name)
+
+    assert (first["Version"], second["Version"], third["Version"]) == ("1", "1", "2")
+    assert first["FunctionArn"] == f"{arn_of(name)}:1"
+    listed = awslambda.list_versions_by_function(FunctionName=name)["Versions"]
+    assert [version["Version"] for version in listed] == ["$LATEST", "1", "2"]
+
+
+def test_numbers_of_deleted_versions_are_not_used_again(awslambda: Any, function: Maker) -> None:
+    name = function(ECHO)
+    awslambda.publish_version(FunctionName=name)
+    awslambda.delete_function(FunctionName=name, Qualifier="1")
+    awslambda.delete_function(FunctionName=name, Qualifier="1")
+
+    assert awslambda.publish_version(FunctionName=name)["Version"] == "2"
+
+
+def test_a_version_keeps_its_code_when_latest_changes(awslambda: Any, function: Maker) -> None:
+    name = function("def handler(event, context):\n    return 1\n")
+    awslambda.publish_version(FunctionName=name)
+    awslambda.update_function_code(
+        FunctionName=name, ZipFile=zipped({"app.py": "def handler(event, context):\n    return 2\n"})
+    )
+
+    old = awslambda.invoke(FunctionName=name, Qualifier="1")
+
+    assert (payload(old), old["ExecutedVersion"]) == (1, "1")
+    assert payload(awslambda.invoke(FunctionName=name)) == 2
+
+
+def test_an_alias_serves_its_version_under_its_own_arn(awslambda: Any, function: Maker) -> None:
+    name = function(
+        "def handler(event, context):\n    return [context.invoked_function_arn, context.function_version]\n"
+    )
+    awslambda.publish_version(FunctionName=name)
+
+    alias = awslambda.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
+    answer = awslambda.invoke(FunctionName=name, Qualifier="live")
+
+    alias.pop("ResponseMetadata")
+    assert alias == {
+        "AliasArn": f"{arn_of(name)}:live",
+        "Name": "live",
+        "FunctionVersion": "1",
+        "Description": "",
+        "RevisionId": alias["RevisionId"],
+    }
+    assert payload(answer) == [f"{arn_of(name)}:live", "1"]
+    assert answer["ExecutedVersion"] == "1"
+
+
+def test_the_whole_weight_of_an_alias_goes_to_the_other_version(awslambda: Any, function: Maker) -> None:
+    name = function(ECHO)
+    awslambda.publish_version(FunctionName=name)
+    awslambda.update_function_configuration(FunctionName=name, Timeout=5)
+    awslambda.get_function(FunctionName=name)
+    awslambda.publish_version(FunctionName=name)
+    awslambda.create_alias(
+        FunctionName=name,
+        Name="live",
+        FunctionVersion="1",
+        RoutingConfig={"AdditionalVersionWeights": {"2": 1.0}},
+    )
+
+    assert awslambda.invoke(FunctionName=name, Qualifier="live")["ExecutedVersion"] == "2"
+
+
+def test_aliases_that_make_no_sense_are_refused(awslambda: Any, function: Maker) -> None:
+    name = function(ECHO)
+    awslambda.publish_version(FunctionName=name)
+    awslambda.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
+
+    again = refusal(awslambda.create_alias, FunctionName=name, Name="live", FunctionVersion="1")
+    weights = refusal(
+        awslambda.create_alias,
+        FunctionName=name,
+        Name="x",
+        FunctionVersion="$LATEST",
+        RoutingConfig={"AdditionalVersionWeights": {"1": 0.5}},
+    )
+    missing = refusal(awslambda.update_alias, FunctionName=name, Name="nope", FunctionVersion="1")
+    number = refusal(awslambda.create_alias, FunctionName=name, Name="2024", FunctionVersion="1")
+    used = refusal(awslambda.delete_function, FunctionName=name, Qualifier="1")
+
+    assert again == ("ResourceConflictException", f"Alias already exists: {arn_of(name)}:live", 409)
+    assert weights[1] == "$LATEST is not supported for an alias pointing to more than 1 version"
+    assert missing == ("ResourceNotFoundException", f"Alias not found: {arn_of(name)}:nope", 404)
+    assert number[0] == "ValidationException"
+    assert used[2] == 409
+    awslambda.delete_alias(FunctionName=name, Name="nope")
+
+
+def test_a_policy_grows_and_shrinks_by_statements(awslambda: Any, function: Maker) -> None:
+    name = function(ECHO)
+    given = {
+        "FunctionName": name,
+        "StatementId": "s3",
+        "Action": "lambda:InvokeFunction",
+        "Principal": "s3.amazonaws.com",
+        "SourceArn": "arn:aws:s3:::bucket",
+        "SourceAccount": "123456789012",
+    }
+
+    awslambda.add_permission(**given)
+    policy = awslambda.get_policy(FunctionName=name)["Policy"]
+    again = refusal(awslambda.add_permission, **given)
+    awslambda.remove_permission(FunctionName=name, StatementId="s3")
+
+    assert policy == (
+        '{"Version":"2012-10-17","Id":"default","Statement":[{"Sid":"s3","Effect":"Allow",'
+        '"Principal":{"Service":"s3.amazonaws.com"},"Action":"lambda:InvokeFunction",'
+        f'"Resource":"{arn_of(name)}","Condition":{{"StringEquals":{{"AWS:SourceAccount":"123456789012"}},'
+        '"ArnLike":{"AWS:SourceArn":"arn:aws:s3:::bucket"}}}]}'
+    )
+    assert again[0] == "ResourceConflictException"
+    assert refusal(awslambda.get_policy, FunctionName=name)[1] == "The resource you requested does not exist."
+    assert refusal(awslambda.add_permission, **{**given, "Principal": "nonsense"})[1].startswith(
+        "The provided principal was invalid."
+    )
+
+
+def test_layer_versions_count_up_and_deleted_ones_still_serve_their_functions(awslambda: Any, function: Maker) -> None:
+    layer = unique("layer")
+    content = {"ZipFile": zipped({"python/shared.py": "VALUE = 1\n"})}
+    first = awslambda.publish_layer_version(LayerName=layer, Content=content, CompatibleRuntimes=["python3.13"])
+    second = awslambda.publish_layer_version(LayerName=layer, Content=content)
+    name = function(
+        "import shared\ndef handler(event, context):\n    return shared.VALUE\n", Layers=[first["LayerVersionArn"]]
+    )
+
+    awslambda.delete_layer_version(LayerName=layer, VersionNumber=1)
+
+    assert (first["Version"], second["Version"]) == (1, 2)
+    assert [each["Version"] for each in awslambda.list_layer_versions(LayerName=layer)["LayerVersions"]] == [2]
+    assert payload(awslambda.invoke(FunctionName=name)) == 1
+    by_arn = awslambda.get_layer_version_by_arn(Arn=second["LayerVersionArn"])
+    assert by_arn["Version"] == 2
+    both = refusal(awslambda.update_function_configuration, FunctionName=name, Layers=[second["LayerVersionArn"]] * 2)
+    assert both[1].startswith("Two different versions of the same layer are not allowed")
+
+
+def test_reservations_leave_a_hundred_unreserved(awslambda: Any, function: Maker) -> None:
+    name = function(ECHO)
+
+    refused = refusal(awslambda.put_function_concurrency, FunctionName=name, ReservedConcurrentExecutions=901)
+
+    assert refused[1].endswith("below its minimum value of [100].")
+    assert "ReservedConcurrentExecutions" not in awslambda.get_function_concurrency(FunctionName=name)
+
+
+def test_an_event_invoke_config_is_put_changed_and_deleted(awslambda: Any, function: Maker) -> None:
+    name = function(ECHO)
+
+    put = awslambda.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=1)
+    updated = awslambda.update_function_event_invoke_config(FunctionName=name, MaximumEventAgeInSeconds=60)
+    awslambda.delete_function_event_invoke_config(FunctionName=name)
+    missing = refusal(awslambda.get_function_event_invoke_config, FunctionName=name)
+
+    assert put["DestinationConfig"] == {"OnSuccess": {}, "OnFailure": {}}
+    assert put["FunctionArn"] == f"{arn_of(name)}:$LATEST"
+    assert (updated["MaximumRetryAttempts"], updated["MaximumEventAgeInSeconds"]) == (1, 60)
+    assert missing[1] == f"The function {arn_of(name)}:$LATEST doesn't have an EventInvokeConfig"
+
+
+def test_tags_come_and_go(awslambda: Any, function: Maker) -> None:
+    name = function(ECHO, Tags={"a": "1"})
+
+    awslambda.tag_resource(Resource=arn_of(name), Tags={"b": "2"})
+    awslambda.untag_resource(Resource=arn_of(name), TagKeys=["a"])
+
+    assert awslambda.list_tags(Resource=arn_of(name))["Tags"] == {"b": "2"}
+    assert awslambda.get_function(FunctionName=name)["Tags"] == {"b": "2"}
+
+
+def test_code_signing_configs_are_kept_and_attached(awslambda: Any, function: Maker) -> None:
+    name = function(ECHO)
+    profile = "arn:aws:signer:us-east-1:123456789012:/signing-profiles/p/1234567890"
+
+    made = awslambda.create_code_signing_config(AllowedPublishers={"SigningProfileVersionArns": [profile]})
+    arn = made["CodeSigningConfig"]["CodeSigningConfigArn"]
+    awslambda.put_function_code_signing_config(FunctionName=name, CodeSigningConfigArn=arn)
+
+    assert awslambda.list_functions_by_code_signing_config(CodeSigningConfigArn=arn)["FunctionArns"] == [arn_of(name)]
+    assert refusal(awslambda.delete_code_signing_config, CodeSigningConfigArn=arn)[2] == 409
+    awslambda.delete_function_code_signing_config(FunctionName=name)
+    awslambda.delete_code_signing_config(CodeSigningConfigArn=arn)
+
+
+def test_accounts_and_regions_do_not_see_each_other(aws: Aws, function: Maker) -> None:
+    name = function(ECHO)
+    elsewhere = aws.client("lambda", region="eu-west-1")
+    other = aws.client("lambda", key="210987654321")
+
+    assert refusal(elsewhere.get_function, FunctionName=name)[1] == (
+        f"Function not found: arn:aws:lambda:eu-west-1:123456789012:function:{name}"
+    )
+    assert refusal(other.get_function, FunctionName=arn_of(name))[2] == 403
+    assert other.list_functions()["Functions"] == []
+    assert refusal(elsewhere.get_function, FunctionName=arn_of(name))[1] == (
+        "Functions from 'us-east-1' are not reachable in this region ('eu-west-1')"
+    )
+
+
+def test_a_deleted_function_is_gone(awslambda: Any, function: Maker) -> None:
+    name = function(ECHO)
+
+    awslambda.delete_function(FunctionName=name)
+
+    assert refusal(awslambda.get_function, FunctionName=name) == (
+        "ResourceNotFoundException",
+        f"Function not found: {arn_of(name)}",
+        404,
+    )
+
+
+def test_lists_are_cut_at_fifty_and_go_on(aws: Aws, function: Maker) -> None:
+    client = aws.client("lambda", region="ap-south-1")
+    code = zipped({"a": "b"})
+    for number in range(52):
+        client.create_function(
+            FunctionName=f"f{number:02}", Runtime="python3.13", Handler="a.b", Role=ROLE, Code={"ZipFile": code}
+        )
+
+    first = client.list_functions(MaxItems=10_000)
+    second = client.list_functions(Marker=first["NextMarker"])
+
+    assert [len(each["Functions"]) for each in (first, second)] == [50, 2]
+    assert "State" not in first["Functions"][0]
+    assert "NextMarker" not in second
+
+
+def test_an_operation_that_is_not_offered_says_its_name(awslambda: Any) -> None:
+    code, message, status = refusal(
+        awslambda.create_capacity_provider,
+        CapacityProviderName="x",
+        VpcConfig={"SubnetIds": ["subnet-12345678"], "SecurityGroupIds": ["sg-12345678"]},
+        PermissionsConfig={"CapacityProviderOperatorRoleArn": ROLE},
+    )
+
+    assert (code, status) == ("NotImplemented", 501)
+    assert "CreateCapacityProvider" in message

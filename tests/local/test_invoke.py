@@ -1,0 +1,439 @@
+"""Invoking functions through boto3: answers, errors, limits, logs."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.local.conftest import Aws, Maker, payload, unique, zipped
+
+ECHO = "def handler(event, context):\n    return event\n"
+
+
+def log_of(answer: Any) -> str:
+    return base64.b64decode(answer["LogResult"]).decode()
+
+
+def state_of(pid: int) -> str | None:
+    """The scheduler's letter for a process; None when there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return None
+
+
+def test_a_function_answers_what_its_handler_returns(awslambda: Any, function: Maker) -> None:
+    name = function(ECHO)
+
+    answer = awslambda.invoke(FunctionName=name, Payload=b'{"a": [1, "\xc3\xa4"]}')
+
+    assert payload(answer) == {"a": [1, "ä"]}
+    assert (answer["StatusCode"], answer["ExecutedVersion"]) == (200, "$LATEST")
+    assert "FunctionError" not in answer
+    assert "LogResult" not in answer
+
+
+def test_an_omitted_payload_reaches_the_handler_as_an_empty_object(awslambda: Any, function: Maker) -> None:
+    assert payload(awslambda.invoke(FunctionName=function(ECHO))) == {}
+
+
+def test_no_result_is_null(awslambda: Any, function: Maker) -> None:
+    answer = awslambda.invoke(FunctionName=function("def handler(event, context):\n    pass\n"))
+
+    assert answer["Payload"].read() == b"null"
+
+
+def test_an_exception_answers_200_with_its_type_and_trace(awslambda: Any, function: Maker) -> None:
+    name = function("def handler(event, context):\n    raise KeyError('gone')\n")
+
+    answer = awslambda.invoke(FunctionName=name)
+
+    body = payload(answer)
+    assert (answer["StatusCode"], answer["FunctionError"]) == (200, "Unhandled")
+    assert body["errorType"] == "KeyError"
+    assert body["errorMessage"] == "'gone'"
+    assert body["requestId"] == answer["ResponseMetadata"]["RequestId"]
+    assert len(body["stackTrace"]) == 1
+    assert "app.py\", line 2, in handler\n    raise KeyError('gone')\n" in body["stackTrace"][0]
+
+
+@pytest.mark.parametrize(
+    ("handler", "source", "kind", "message"),
+    [
+        ("nothere.handler", "", "Runtime.ImportModuleError", "Unable to import module 'nothere'"),
+        ("app.nothere", "x = 1", "Runtime.HandlerNotFound", "Handler 'nothere' missing on module 'app'"),
+        ("nodot", "x = 1", "Runtime.MalformedHandlerName", "Bad handler 'nodot'"),
+        ("app.handler", "def handler(:\n", "Runtime.UserCodeSyntaxError", "Syntax error in module 'app'"),
+        ("app.handler", "raise ValueError('at import')", "ValueError", "at import"),
+    ],
+)
+def test_a_failed_import_is_reported_by_the_first_invocation(
+    awslambda: Any, function: Maker, handler: str, source: str, kind: str, message: str
+) -> None:
+    name = function(source, Handler=handler)
+
+    answer = awslambda.invoke(FunctionName=name, LogType="Tail")
+
+    body = payload(answer)
+    assert answer["FunctionError"] == "Unhandled"
+    assert body["errorType"] == kind
+    assert message in body["errorMessage"]
+    assert body["requestId"] == ""
+    log = log_of(answer)
+    # A failing module import runs twice: once in INIT, once in the first invocation.
+    assert log.count("INIT_REPORT") == 2
+    assert "Phase: init\tStatus: error" in log
+    assert "Phase: invoke\tStatus: error" in log
+
+
+def test_a_timeout_kills_the_process_and_keeps_the_scratch_folder(awslambda: Any, function: Maker) -> None:
+    source = (
+        "import os, tempfile, time\nseen = []\n"
+        "def handler(event, context):\n"
+        "    mark = os.path.join(tempfile.gettempdir(), 'mark')\n"
+        "    found = os.path.exists(mark)\n"
+        "    open(mark, 'w').close()\n"
+        "    seen.append(1)\n"
+        "    time.sleep(event.get('sleep', 0))\n"
+        "    return [len(seen), found]\n"
+    )
+    name = function(source, Timeout=1)
+    awslambda.invoke(FunctionName=name)
+
+    answer = awslambda.invoke(FunctionName=name, Payload=b'{"sleep": 30}', LogType="Tail")
+    after = payload(awslambda.invoke(FunctionName=name))
+
+    request_id = answer["ResponseMetadata"]["RequestId"]
+    assert payload(answer) == {
+        "errorType": "Sandbox.Timedout",
+        "errorMessage": f"RequestId: {request_id} Error: Task timed out after 1.00 seconds",
+    }
+    assert "Status: timeout" in log_of(answer)
+    assert after == [1, True]
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        ("os._exit(0)", "Runtime exited without providing a reason"),
+        ("os._exit(7)", "Runtime exited with error: exit status 7"),
+        ("os.kill(os.getpid(), 9)", "Runtime exited with error: signal: killed"),
+        ("sys.exit(3)", "Runtime exited with error: exit status 3"),
+    ],
+)
+def test_a_process_that_ends_is_an_exit_error(awslambda: Any, function: Maker, statement: str, reason: str) -> None:
+    name = function(f"import os, sys\ndef handler(event, context):\n    {statement}\n")
+
+    answer = awslambda.invoke(FunctionName=name, LogType="Tail")
+
+    request_id = answer["ResponseMetadata"]["RequestId"]
+    assert payload(answer) == {
+        "errorType": "Runtime.ExitError",
+        "errorMessage": f"RequestId: {request_id} Error: {reason}",
+    }
+    assert "Status: error\tError Type: Runtime.ExitError" in log_of(answer)
+
+
+def test_memory_above_the_size_ends_the_process(awslambda: Any, function: Maker) -> None:
+    source = "def handler(event, context):\n    held = []\n    while True:\n        held.append(bytearray(4_000_000))\n"
+    name = function(source, MemorySize=128, Timeout=20)
+
+    answer = awslambda.invoke(FunctionName=name, LogType="Tail")
+
+    assert "signal: killed" in payload(answer)["errorMessage"]
+    assert "Error Type: Runtime.OutOfMemory" in log_of(answer)
+    assert "Max Memory Used: 128 MB" in log_of(answer)
+
+
+def test_a_response_above_six_megabytes_is_refused(awslambda: Any, function: Maker) -> None:
+    name = function("def handler(event, context):\n    return 'x' * event['size']\n")
+
+    fits = awslambda.invoke(FunctionName=name, Payload=json.dumps({"size": 6_291_554}).encode())
+    refused = awslambda.invoke(FunctionName=name, Payload=json.dumps({"size": 6_291_555}).encode())
+
+    assert "FunctionError" not in fits
+    assert payload(refused) == {
+        "errorMessage": "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
+        "errorType": "Function.ResponseSizeTooLarge",
+    }
+
+
+def test_environments_are_used_again_and_frozen_between_events(awslambda: Any, function: Maker) -> None:
+    source = (
+        "import os, threading, time\nticks = 0\n"
+        "def tick():\n    global ticks\n    while True:\n        time.sleep(0.001)\n        ticks += 1\n"
+        "threading.Thread(target=tick, daemon=True).start()\n"
+        "def handler(event, context):\n    return [os.getpid(), ticks]\n"
+    )
+    name = function(source)
+    pid, before = payload(awslambda.invoke(FunctionName=name))
+    for _ in range(200):  # it is frozen right after its answer went out, so the answer may be here first
+        awslambda.get_account_settings()
+        frozen = state_of(pid)
+        if frozen == "T":
+            break
+    again, after = payload(awslambda.invoke(FunctionName=name))
+
+    assert frozen == "T"
+    assert again == pid
+    assert after - before < 200
+
+
+def test_parallel_events_get_an_environment_each(awslambda: Any, function: Maker) -> None:
+    name = function("import os, time\ndef handler(event, context):\n    time.sleep(0.3)\n    return os.getpid()\n")
+    pids: list[int] = []
+
+    threads = [
+        threading.Thread(target=lambda: pids.append(payload(awslambda.invoke(FunctionName=name)))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(set(pids)) == 4
+
+
+def test_new_code_retires_the_old_environments(awslambda: Any, function: Maker) -> None:
+    name = function("import os\ndef handler(event, context):\n    return [1, os.getpid()]\n")
+    _, pid = payload(awslambda.invoke(FunctionName=name))
+
+    awslambda.update_function_code(
+        FunctionName=name, ZipFile=zipped({"app.py": "def handler(event, context):\n    return 2\n"})
+    )
+
+    assert payload(awslambda.invoke(FunctionName=name)) == 2
+    assert state_of(pid) in (None, "Z")
+
+
+def test_the_log_tail_holds_everything_of_one_invocation(awslambda: Any, function: Maker) -> None:
+    name = function(
+        "import logging\nprint('loading')\ndef handler(event, context):\n    print('one')\n    logging.warning('two')\n"
+    )
+
+    cold = awslambda.invoke(FunctionName=name, LogType="Tail")
+    warm = awslambda.invoke(FunctionName=name, LogType="Tail")
+
+    request_id = warm["ResponseMetadata"]["RequestId"]
+    lines = log_of(warm).splitlines()
+    assert lines[0] == f"START RequestId: {request_id} Version: $LATEST"
+    assert lines[1] == "one"
+    assert lines[2].startswith("[WARNING]\t")
+    assert lines[2].endswith(f"Z\t{request_id}\ttwo")
+    assert lines[3] == f"END RequestId: {request_id}"
+    assert lines[4].startswith(f"REPORT RequestId: {request_id}\tDuration: ")
+    assert "Init Duration" not in lines[4]
+    assert log_of(cold).startswith("INIT_START Runtime Version: python:3.11")
+    assert "loading\n" in log_of(cold)
+    assert "Init Duration: " in log_of(cold)
+
+
+def test_logs_are_in_cloudwatch(aws: Aws, awslambda: Any, function: Maker) -> None:
+    name = function("def handler(event, context):\n    print('needle', event['n'])\n")
+    for number in range(3):
+        awslambda.invoke(FunctionName=name, Payload=json.dumps({"n": number}).encode())
+    logs = aws.client("logs")
+
+    streams = logs.describe_log_streams(logGroupName=f"/aws/lambda/{name}")["logStreams"]
+    found = logs.filter_log_events(logGroupName=f"/aws/lambda/{name}", filterPattern="needle")["events"]
+
+    assert len(streams) == 1
+    assert "[$LATEST]" in streams[0]["logStreamName"]
+    assert [event["message"] for event in found] == ["needle 0\n", "needle 1\n", "needle 2\n"]
+
+
+def test_json_logging_is_one_object_a_line(awslambda: Any, function: Maker) -> None:
+    source = (
+        "import logging\ndef handler(event, context):\n    logging.getLogger().info('hello')\n    logging.debug('no')\n"
+    )
+    name = function(source, LoggingConfig={"LogFormat": "JSON"})
+
+    answer = awslambda.invoke(FunctionName=name, LogType="Tail")
+
+    lines = [json.loads(line) for line in log_of(answer).splitlines()]
+    assert [line.get("type") for line in lines if "type" in line] == [
+        "platform.initStart",
+        "platform.start",
+        "platform.report",
+    ]
+    assert [line["message"] for line in lines if "message" in line] == ["hello"]
+    assert lines[-1]["record"]["status"] == "success"
+
+
+def test_the_context_tells_who_is_running(awslambda: Any, function: Maker) -> None:
+    source = (
+        "def handler(event, context):\n"
+        "    return {'arn': context.invoked_function_arn, 'version': context.function_version,\n"
+        "            'memory': context.memory_limit_in_mb, 'id': context.aws_request_id,\n"
+        "            'left': context.get_remaining_time_in_millis(), 'custom': context.client_context.custom,\n"
+        "            'group': context.log_group_name}\n"
+    )
+    name = function(source, MemorySize=256, Timeout=7)
+    context = base64.b64encode(json.dumps({"custom": {"a": "b"}}).encode()).decode()
+
+    answer = awslambda.invoke(FunctionName=f"{name}:$LATEST", ClientContext=context)
+
+    found = payload(answer)
+    assert found.pop("left") in range(5000, 7001)
+    assert found == {
+        "arn": f"arn:aws:lambda:us-east-1:123456789012:function:{name}:$LATEST",
+        "version": "$LATEST",
+        "memory": "256",
+        "id": answer["ResponseMetadata"]["RequestId"],
+        "custom": {"a": "b"},
+        "group": f"/aws/lambda/{name}",
+    }
+
+
+def test_nothing_of_the_host_is_in_the_handlers_environment(aws: Aws, awslambda: Any, function: Maker) -> None:
+    source = (
+        "import os, sys\n"
+        "def handler(event, context):\n"
+        "    try:\n        import moto\n    except ImportError:\n        found = False\n    else:\n        found = True\n"
+        "    import boto3\n"
+        "    return {'env': dict(os.environ), 'path': sys.path, 'moto': found,\n"
+        "            'home': os.path.isdir(os.environ['HOME']) and os.listdir(os.environ['HOME']), 'ours': [m for m in sys.modules if m.startswith('lambdaform')]}\n"
+    )
+    name = function(source, Environment={"Variables": {"MINE": "1"}}, Timeout=20)
+
+    found = payload(awslambda.invoke(FunctionName=name))
+
+    environ = found["env"]
+    assert environ["MINE"] == "1"
+    assert environ["AWS_REGION"] == "us-east-1"
+    assert environ["AWS_LAMBDA_FUNCTION_NAME"] == name
+    assert environ["AWS_ENDPOINT_URL"] == aws.endpoint
+    assert environ["AWS_LAMBDA_INITIALIZATION_TYPE"] == "on-demand"
+    assert environ["_HANDLER"] == "app.handler"
+    assert not [key for key in environ if key.endswith("OF_THE_HOST") or key == "PYTHONPATH_OF_HOST"]
+    assert (found["moto"], found["ours"]) == (False, [])
+    assert not found["home"]
+
+
+def test_a_handler_calls_the_local_aws_with_plain_boto3(awslambda: Any, function: Maker) -> None:
+    inner = function("def handler(event, context):\n    return {'inner': event}\n")
+    outer = function(
+        "import boto3, json\n"
+        "def handler(event, context):\n"
+        f"    answer = boto3.client('lambda').invoke(FunctionName='{inner}', Payload=json.dumps(event))\n"
+        "    return json.load(answer['Payload'])\n",
+        Timeout=20,
+    )
+
+    assert payload(awslambda.invoke(FunctionName=outer, Payload=b'{"a": 1}')) == {"inner": {"a": 1}}
+
+
+def test_an_event_that_is_no_json_is_refused(awslambda: Any, function: Maker) -> None:
+    with pytest.raises(ClientError) as caught:
+        awslambda.invoke(FunctionName=function(ECHO), Payload=b"{nope")
+
+    assert caught.value.response["Error"]["Code"] == "InvalidRequestContentException"
+    assert "Could not parse request body into json: Could not parse payload into json: " in str(caught.value)
+
+
+def test_an_event_above_six_megabytes_is_refused(awslambda: Any, function: Maker) -> None:
+    with pytest.raises(ClientError) as caught:
+        awslambda.invoke(FunctionName=function(ECHO), Payload=b'"' + b"x" * 6_291_600 + b'"')
+
+    assert caught.value.response["Error"]["Code"] == "RequestTooLargeException"
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 413
+
+
+def test_a_missing_function_is_named_with_its_qualifier(awslambda: Any) -> None:
+    name = unique("missing")
+    with pytest.raises(ClientError) as caught:
+        awslambda.invoke(FunctionName=name)
+
+    response = caught.value.response
+    assert response["Error"]["Code"] == "ResourceNotFoundException"
+    arn = f"arn:aws:lambda:us-east-1:123456789012:function:{name}:$LATEST"
+    assert response["Error"]["Message"] == f"Function not found: {arn}"
+    assert response["ResponseMetadata"]["HTTPStatusCode"] == 404
+
+
+def test_reserved_concurrency_of_nothing_switches_a_function_off(awslambda: Any, function: Maker) -> None:
+    name = function(ECHO)
+    awslambda.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+
+    with pytest.raises(ClientError) as caught:
+        awslambda.invoke(FunctionName=name)
+
+    response = caught.value.response
+    assert response["ResponseMetadata"]["HTTPStatusCode"] == 429
+    assert response["Error"]["Code"] == "TooManyRequestsException"
+    assert response["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
+    assert response["Error"]["Message"] == "Rate Exceeded."
+
+
+def test_a_dry_run_runs_nothing(awslambda: Any, function: Maker) -> None:
+    name = function("raise SystemExit\n")
+
+    answer = awslambda.invoke(FunctionName=name, InvocationType="DryRun")
+
+    assert answer["StatusCode"] == 204
+
+
+def test_a_stream_answers_chunks_and_completes(awslambda: Any, function: Maker) -> None:
+    name = function(ECHO)
+
+    events = list(awslambda.invoke_with_response_stream(FunctionName=name, Payload=b'{"a":1}')["EventStream"])
+
+    assert json.loads(events[0]["PayloadChunk"]["Payload"]) == {"a": 1}
+    assert events[-1] == {"InvokeComplete": {}}
+
+
+def test_a_runtime_that_is_not_run_here_says_so(awslambda: Any, function: Maker) -> None:
+    name = function("", Runtime="nodejs22.x")
+
+    with pytest.raises(ClientError) as caught:
+        awslambda.invoke(FunctionName=name)
+
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
+    assert "nodejs22.x" in str(caught.value)
+
+
+def test_a_layer_is_importable_and_yields_to_the_functions_own_code(awslambda: Any, function: Maker) -> None:
+    layer = awslambda.publish_layer_version(
+        LayerName=unique("layer"),
+        Content={"ZipFile": zipped({"python/shared.py": "VALUE = 'layer'\n", "python/both.py": "VALUE = 'layer'\n"})},
+    )["LayerVersionArn"]
+    source = "import shared, both\ndef handler(event, context):\n    return [shared.VALUE, both.VALUE]\n"
+    name = function("", files={"app.py": source, "both.py": "VALUE = 'own'\n"}, Layers=[layer])
+
+    assert payload(awslambda.invoke(FunctionName=name)) == ["layer", "own"]
+
+
+def test_provisioned_environments_are_initialised_before_any_event(aws: Aws, awslambda: Any, function: Maker) -> None:
+    name = function(
+        "import os\nkind = os.environ['AWS_LAMBDA_INITIALIZATION_TYPE']\ndef handler(event, context):\n    return kind\n"
+    )
+    version = awslambda.publish_version(FunctionName=name)["Version"]
+    awslambda.put_provisioned_concurrency_config(
+        FunctionName=name, Qualifier=version, ProvisionedConcurrentExecutions=2
+    )
+    state: dict[str, Any] = {"Status": "IN_PROGRESS"}
+    for _ in range(1000):
+        state = awslambda.get_provisioned_concurrency_config(FunctionName=name, Qualifier=version)
+        if state["Status"] != "IN_PROGRESS":
+            break
+
+    assert (state["Status"], state["AvailableProvisionedConcurrentExecutions"]) == ("READY", 2)
+    assert payload(awslambda.invoke(FunctionName=name, Qualifier=version)) == "provisioned-concurrency"
+
+
+def test_the_server_survives_the_loss_of_the_handlers_parent(aws: Aws, awslambda: Any, function: Maker) -> None:
+    name = function("import os\ndef handler(event, context):\n    return os.getppid()\n")
+    parent = payload(awslambda.invoke(FunctionName=name))
+
+    os.kill(parent, signal.SIGKILL)
+
+    after = payload(awslambda.invoke(FunctionName=name))
+    assert after != parent
