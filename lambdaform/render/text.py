@@ -169,7 +169,9 @@ def plan_head(plan: Plan, *, verified: bool, profile: str | None = None) -> str:
     where = f"{key.stack}, stage {key.stage}, {key.region}, {account}"
     if profile:
         where += f", profile {profile}"
-    if key.endpoint:
+    if key.endpoint and key.endpoint.startswith("local-"):
+        where += ", on the " + click.style("local AWS", fg="cyan", bold=True)
+    elif key.endpoint:
         where += "\n" + click.style(f"Not AWS: {key.endpoint}", fg="cyan", bold=True)
     return where
 

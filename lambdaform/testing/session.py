@@ -252,7 +252,7 @@ class LocalAws:
     def invocations(self, function: Resource) -> list[Json]:
         """What the function was invoked with since the test began, and how each ended."""
         name = quote(self.record(function).outputs["function_name"], safe="")
-        return self._process.running.request("GET", f"/_lambdaform/invocations?function={name}")["invocations"]
+        return self._process.running.request("GET", f"/_lambdaform/invocations?function={name}")
 
 
 @attrs.define
