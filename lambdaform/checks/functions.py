@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
+from lambdaform.checks.destinations import grants_of
 from lambdaform.checks.rules import Finding, rule
 from lambdaform.checks.runtimes import runtime_of
 from lambdaform.model.problem import Severity
@@ -19,9 +20,9 @@ LOGGING = "https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlog
 VPC = "https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html"
 FILES = "https://docs.aws.amazon.com/lambda/latest/dg/configuration-filesystem.html"
 MANAGEMENT = "https://docs.aws.amazon.com/lambda/latest/dg/runtimes-update.html"
+TIMEOUT = 3
 CORS = "https://docs.aws.amazon.com/lambda/latest/api/API_Cors.html"
 STREAMING = "https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html"
-PERMISSIONS = "https://docs.aws.amazon.com/lambda/latest/dg/access-control-resource-based.html"
 _METHODS = ("GET", "PUT", "HEAD", "POST", "PATCH", "DELETE", "*")
 
 
@@ -176,28 +177,28 @@ def url_stream(view: View) -> Iterable[Finding]:
 
 
 @rule(
-    "permission-open",
-    Severity.WARNING,
-    "A service may invoke a function for one resource or account only.",
-    link=PERMISSIONS,
+    "chain-timeout",
+    Severity.NOTE,
+    "A function that invokes another one may run as long as that one.",
+    link="https://docs.aws.amazon.com/lambda/latest/dg/invocation-sync.html",
 )
-def permission_open(view: View) -> Iterable[Finding]:
-    """Otherwise it may do so for anybody's resource; a bucket's ARN does not name the account."""
-    for node in view.of("lambda.permission"):
-        principal = node.props.get("principal")
-        if not isinstance(principal, str) or not principal.endswith(".amazonaws.com"):
-            continue
-        if node.props.keys() & {"source_account", "organisation", "event_source_token"}:
-            continue
-        source = view.target(node.props.get("source_arn"))
-        if "source_arn" not in node.props or (source is not None and source.service == "s3"):
-            yield Finding(
-                node,
-                "lets the service invoke the function for any account's resources",
-                "source_account" if "source_arn" in node.props else "source_arn",
-                given=principal,
-                hint="add source_account=ACCOUNT_ID" + ("" if "source_arn" in node.props else ", and source_arn="),
-            )
+def chain_timeout(view: View) -> Iterable[Finding]:
+    """Whoever waits for an answer is charged for waiting, and ends first when its own time is shorter."""
+    for node in view.functions:
+        timeout = node.props.get("timeout", TIMEOUT)
+        for grant in grants_of(node):
+            address = view.address_of(grant.target) if grant.verb == "invoke" else None
+            other = view.function_of({"@ref": [address, "arn"]}) if address is not None else None
+            theirs = other.props.get("timeout", TIMEOUT) if other is not None else None
+            if other is not None and isinstance(timeout, int) and isinstance(theirs, int) and theirs > timeout:
+                yield Finding(
+                    node,
+                    f"is shorter than that of {other.name}, so it may end while it waits for the answer",
+                    "timeout",
+                    given=f"{timeout:,} s",
+                    allowed=f"{theirs:,} s or more, when it waits",
+                    hint="raise it, or invoke asynchronously",
+                )
 
 
 RULES = (
@@ -209,5 +210,5 @@ RULES = (
     cors_origins,
     cors_credentials,
     url_stream,
-    permission_open,
+    chain_timeout,
 )

@@ -208,6 +208,20 @@ def record_age(view: View) -> Iterable[Finding]:
             )
 
 
+@rule("stream-blocks", Severity.WARNING, "A batch of a stream that keeps failing is given up some time.", link=KINESIS)
+def stream_blocks(view: View) -> Iterable[Finding]:
+    """By default a shard waits behind a failing batch until its records expire, a day or more."""
+    for node, service in mappings(view, *STREAMS):
+        if all(node.props.get(prop) in (None, -1) for prop in ("max_retries", "max_record_age")):
+            yield Finding(
+                node,
+                "a batch that keeps failing blocks its shard until the records expire",
+                given="neither max_retries nor max_record_age",
+                hint="add max_retries=, and on_failure= to hear of what was given up",
+                link=STREAMS[service],
+            )
+
+
 def _ends(view: View) -> dict[str, list[tuple[Node, str]]]:
     """A source to the mappings that read it, each with its function."""
     found: dict[str, list[tuple[Node, str]]] = {}
@@ -270,6 +284,7 @@ RULES = (
     starting_position,
     tumbling_window,
     record_age,
+    stream_blocks,
     twice,
     shared,
 )

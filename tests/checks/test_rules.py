@@ -18,9 +18,11 @@ from lambdaform.model.problem import Severity
 from lambdaform.resources.lambda_function import Function, Reserved
 from lambdaform.resources.sqs_queue import DeadLetter, Queue
 from lambdaform.triggers.schedule import Schedule
-from tests.checks.cases import CASES, Case, fed
+from tests.checks import cases, event_cases
+from tests.checks.cases import Case, fed
 from tests.checks.declarations import TODAY, function, graph_of, package, problems
 
+CASES = (*cases.CASES, *event_cases.CASES)
 NAMES = ("AWS", "Manual", "Python", "SnapStart")
 """What is written with a capital wherever it stands."""
 NAMED = [pytest.param(case, id=f"{case.rule}: {case.what}") for case in CASES]
