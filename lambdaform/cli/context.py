@@ -73,6 +73,14 @@ class Options:
         return self.endpoint_url or os.environ.get("AWS_ENDPOINT_URL") or None
 
 
+def chain(options: Options) -> list[StackClass]:
+    """The stacks to deploy for these options, in order: those that the stack needs, then the stack."""
+    from lambdaform.engine.order import needed_stacks
+
+    region = options.chosen_region() or "us-east-1"
+    return needed_stacks(options.stack, lambda stack: stack(options.stage, region).graph())
+
+
 def _profile_region(profile: str | None) -> str | None:
     """The region in AWS's configuration file, read without boto3 so that a plan stays quick."""
     import configparser

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from lambdaform.cli.context import Options, checked, confirm, print_line
+from lambdaform.cli.context import Options, chain, checked, confirm, print_line
 from lambdaform.cli.interrupts import stopping
 from lambdaform.cli.program import shared_options, take_shared
 
@@ -37,9 +37,27 @@ def deploy(options: Options, /, plan_file: Path | None, outputs_file: Path | Non
 
     What holds data (tables, buckets, streams, queues) and is declared no more is kept unless --delete-data is given.
     """
+    take_shared(options, given)
+    outputs: dict[str, Any] = {}
+    stacks = chain(options)
+    if plan_file is not None or given["target"]:
+        stacks = stacks[-1:]  # both mean this stack alone
+    for stack in stacks:
+        outputs = _deploy(attrs.evolve(options, stack=stack), plan_file, given)
+    if outputs_file is not None:
+        outputs_file.write_text(json.dumps(outputs, indent=2) + "\n", encoding="utf-8")
+    if given["as_json"]:
+        print_line({"event": "deployed", "outputs": outputs})
+    elif outputs:
+        from lambdaform.render.text import outputs_text
+
+        click.echo(outputs_text(outputs))
+
+
+def _deploy(options: Options, plan_file: Path | None, given: dict[str, Any]) -> dict[str, Any]:
+    """One stack; gives its outputs."""
     from lambdaform.aws.session import RealPauses, connect
 
-    take_shared(options, given)
     is_local: bool = given["is_local"]
     if is_local:
         from lambdaform.cli.running import local_deployment
@@ -70,21 +88,13 @@ def deploy(options: Options, /, plan_file: Path | None, outputs_file: Path | Non
 
                 require_same(load_plan(plan_file), deployment.pinned(plan, packages))
             show_plan(options, plan, as_json=as_json)
-            if plan.is_empty and not plan.changes:
+            if not plan.changes:
                 state = deployment.store.find(plan.key)
             else:
                 if not is_local:
                     confirm_plan(plan, yes=given["yes"] or plan_file is not None, as_json=as_json)
                 state = apply(options, deployment, plan, packages, aws, given, stop)
-    outputs = dict(state.outputs) if state is not None else {}
-    if outputs_file is not None:
-        outputs_file.write_text(json.dumps(outputs, indent=2) + "\n", encoding="utf-8")
-    if as_json:
-        print_line({"event": "deployed", "outputs": outputs})
-    elif outputs:
-        from lambdaform.render.text import outputs_text
-
-        click.echo(outputs_text(outputs))
+    return dict(state.outputs) if state is not None else {}
 
 
 def show_plan(options: Options, plan: Plan, *, as_json: bool) -> None:

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import attrs
 import click
 
-from lambdaform.cli.context import Options, checked
+from lambdaform.cli.context import Options, chain, checked
 from lambdaform.cli.interrupts import stopping
 from lambdaform.cli.program import shared_options, show_error, take_shared
 from lambdaform.cli.stacks import StackClass
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from lambdaform.local.process import Running
 
 DEFAULT_PORT = 4566
+LOCAL_ACCOUNT = "123456789012"
+"""The account that the local AWS plays."""
 
 
 @click.command()
@@ -50,10 +53,10 @@ def local(options: Options, /, port: int, host: str, no_reload: bool, once: bool
     options.region = options.chosen_region() or LOCAL_REGION
     options.deployment().check({}, [])  # mistakes are shown before anything starts
     process = start(port=port, region=options.region, host=host, quiet=False)
+    session = _Session(options, process.running)
     try:
         announce(folder, process.running)
         with stopping() as stop:
-            session = _Session(options, process.running)
             try:
                 state = session.deploy(stop)
             except LambdaformError as error:
@@ -68,6 +71,7 @@ def local(options: Options, /, port: int, host: str, no_reload: bool, once: bool
     finally:
         withdraw(folder)
         process.close()
+        session.forget()
 
 
 def _summary(running: Running, state: State) -> str:
@@ -88,15 +92,21 @@ class _Session:
         self._aws: AwsSession | None = None
 
     def deploy(self, stop: threading.Event) -> State:
-        """Plan and apply, exactly as for AWS."""
+        """Plan and apply, exactly as for AWS, after the stacks that this one needs."""
+        *others, own = chain(self._options)
+        for stack in others:
+            self._deploy(attrs.evolve(self._options, stack=stack), stop)
+        return self._deploy(attrs.evolve(self._options, stack=own), stop)
+
+    def _deploy(self, options: Options, stop: threading.Event) -> State:
         from lambdaform.aws.session import connect
         from lambdaform.cli.progress import Lines
         from lambdaform.engine.state import State
 
         running = self._running
-        deployment = self._options.deployment(endpoint=running.endpoint, state_endpoint=f"local-{running.instance}")
+        deployment = options.deployment(endpoint=running.endpoint, state_endpoint=f"local-{running.instance}")
         deployment.account = None
-        packages = checked(self._options, deployment)
+        packages = checked(options, deployment)
         if self._aws is None:
             self._aws = connect(region=deployment.graph.region, endpoint=running.endpoint, local=True)
         account = self._aws.account
@@ -104,7 +114,7 @@ class _Session:
             plan, state = deployment.plan(packages, account=account, delete_data=True)
             if not plan.changes:
                 return state or State(plan.key)
-            lines = Lines(self._options, as_json=False, total=len(plan.changes))
+            lines = Lines(options, as_json=False, total=len(plan.changes))
             return deployment.apply(plan, packages, self._aws, progress=lines, stop=stop)
 
     def state(self) -> State:
@@ -115,6 +125,13 @@ class _Session:
         deployment = self._options.deployment(endpoint=running.endpoint, state_endpoint=f"local-{running.instance}")
         key = deployment.key(self._aws.account if self._aws is not None else None)
         return deployment.store.find(key) or State(key)
+
+    def forget(self) -> None:
+        """Drop the state: what it describes ended with the local AWS."""
+        running = self._running
+        deployment = self._options.deployment(endpoint=running.endpoint, state_endpoint=f"local-{running.instance}")
+        if self._aws is not None:
+            deployment.store.remove(deployment.key(LOCAL_ACCOUNT))
 
     def follow(self, state: State, root: Path, stop: threading.Event, *, reload: bool, is_alive: Any) -> None:
         """Show logs and deploy on save until told to stop, or until the local AWS ends."""

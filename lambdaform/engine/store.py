@@ -235,8 +235,8 @@ class FolderStore:
     def remove(self, key: StateKey) -> None:
         """Forget a deployment of which nothing is left."""
         path = self.path(key)
-        for each in (path, path.with_suffix(".journal"), path.with_suffix(".previous")):
-            each.unlink(missing_ok=True)
+        for suffix in (".json", ".journal", ".previous", ".lock"):
+            path.with_suffix(suffix).unlink(missing_ok=True)
 
     @contextmanager
     def lock(self, key: StateKey, *, timeout: float = 0) -> Generator[None]:

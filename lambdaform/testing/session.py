@@ -22,6 +22,7 @@ import attrs
 
 from lambdaform.aws.session import AwsSession, connect
 from lambdaform.engine.deployment import Deployment, errors_of, project_root
+from lambdaform.engine.order import needed_stacks
 from lambdaform.engine.plan import digest_of
 from lambdaform.engine.state import State
 from lambdaform.engine.store import FolderStore
@@ -39,6 +40,7 @@ ClockKind = Literal["system", "virtual"]
 class StackInstance(Protocol):
     """One stage of a stack."""
 
+    stage: str
     region: str
 
     def graph(self) -> Graph: ...
@@ -298,30 +300,45 @@ _POOL = _Pool()
 
 @contextmanager
 def local_aws(stack: StackInstance, *, clock: ClockKind, root: Path) -> Generator[LocalAws]:
-    """The stack, freshly deployed to a local AWS. Raises `Invalid` when the declaration has errors."""
-    graph = stack.graph()
+    """The stack, freshly deployed to a local AWS, after the stacks it needs.
+
+    Raises `Invalid` when the declaration has errors.
+    """
     held = _POOL.get(clock, stack.region)
     running = held.process.running
-    deployment = Deployment(
-        graph,
-        project_root(root),
-        endpoint=f"local-{running.instance}",
-        store=FolderStore(Path(held.folder.name) / "state"),
-        packager=Packager(project_root(root) / ".lambdaform" / "cache"),
+
+    def instance(each: Any) -> StackInstance:
+        return stack if each is type(stack) else each(stack.stage, stack.region)
+
+    deployments = [
+        Deployment(
+            instance(each).graph(),
+            project_root(root),
+            endpoint=f"local-{running.instance}",
+            store=FolderStore(Path(held.folder.name) / "state"),
+            packager=Packager(project_root(root) / ".lambdaform" / "cache"),
+        )
+        for each in needed_stacks(type(stack), lambda each: instance(each).graph())
+    ]
+    packed = [deployment.packages() for deployment in deployments]
+    digest = " ".join(
+        digest_of(deployment.graph.nodes, {address: package.hash for address, package in packages.items()})
+        for deployment, (packages, _) in zip(deployments, packed, strict=True)
     )
-    packages, found = deployment.packages()
-    digest = digest_of(graph.nodes, {address: package.hash for address, package in packages.items()})
     if held.digest == digest and held.state is not None:
         running.request("POST", "/_lambdaform/restore")
     else:
-        problems = errors_of(deployment.check(packages, found))
-        if problems:
-            raise Invalid(problems)
         held.digest, held.state = "", None
         running.request("POST", "/_lambdaform/reset")
-        deployment.store.remove(deployment.key(held.session.account))
-        plan, _ = deployment.plan(packages, account=held.session.account)
-        held.state = deployment.apply(plan, packages, held.session)
+        account = held.session.account
+        for deployment, (packages, found) in zip(deployments, packed, strict=True):
+            problems = errors_of(deployment.check(packages, found))
+            if problems:
+                raise Invalid(problems)
+            deployment.store.remove(deployment.key(account))
+            plan, _ = deployment.plan(packages, account=account)
+            held.state = deployment.apply(plan, packages, held.session)
         running.request("POST", "/_lambdaform/checkpoint")
         held.digest = digest
-    yield LocalAws(graph, held.state, held.session, held.process)
+    assert held.state is not None
+    yield LocalAws(deployments[-1].graph, held.state, held.session, held.process)
