@@ -61,7 +61,11 @@ def above_reserved(view: View) -> Iterable[Finding]:
 
 
 @rule(
-    "reserved-floor", Severity.ERROR, "Reservations leave 100 concurrent executions to everybody else.", link=RESERVED
+    "reserved-floor",
+    Severity.ERROR,
+    "Reservations leave 100 concurrent executions to everybody else.",
+    link=RESERVED,
+    advisory=True,  # the account's own limit may not be known here
 )
 def floor(view: View) -> Iterable[Finding]:
     """This stack's alone; what other stacks of the account reserve is known only to AWS."""

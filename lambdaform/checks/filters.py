@@ -31,6 +31,7 @@ DEFAULT_FILTERS = 5
     Severity.ERROR,
     "Filter patterns are made of keys, lists and operators that Lambda knows.",
     link=FILTERS,
+    advisory=True,  # Lambda may come to know more of EventBridge's operators
 )
 def filter_pattern(view: View) -> Iterable[Finding]:
     """Every mistake in every pattern."""

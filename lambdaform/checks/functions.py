@@ -118,7 +118,9 @@ def cors_methods(view: View) -> Iterable[Finding]:
                 )
 
 
-@rule("cors-origins", Severity.ERROR, "An origin of CORS is `*`, or a scheme and a host.", link=CORS)
+@rule(
+    "cors-origins", Severity.ERROR, "An origin of CORS is `*`, or a scheme and a host.", link=CORS, advisory=True
+)  # AWS looks at the length alone
 def cors_origins(view: View) -> Iterable[Finding]:
     """Browsers compare the whole origin, so one with a path or a slash at its end never matches."""
     for node in view.of("lambda.url"):

@@ -41,8 +41,9 @@ class Facts:
     """The account the stack says it is for."""
     region_is_known: bool = True
     """Whether the graph's region is the user's choice; rules about regions wait while it is a stand-in."""
-    upload_limit: int | None = UPLOAD_LIMIT
-    """Bytes of the largest zip that can be deployed; None where zips go through a bucket."""
+    upload_limit: int | None = None
+    """Bytes of the largest zip that can be deployed, such as `UPLOAD_LIMIT`; None where larger ones go through a bucket,
+    as the engine has it."""
     deployed: frozenset[str] = frozenset()
     """Addresses that exist already, as far as state says: AWS goes on updating what it no longer creates."""
 
