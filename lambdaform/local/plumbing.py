@@ -6,12 +6,16 @@ kept and brought back together: queues before the pollers that read them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import attrs
 
+from lambdaform.local import differences
 from lambdaform.local.asynchronous import AsynchronousQueue
 from lambdaform.local.clock import Ids, VirtualClock
 from lambdaform.local.data import MotoServices
 from lambdaform.local.delivery import Delivery
+from lambdaform.local.differences import Difference
 from lambdaform.local.events import EventBridge
 from lambdaform.local.notifications import Notifications
 from lambdaform.local.notifications.hook import Permits
@@ -61,6 +65,17 @@ class Plumbing:
         self.pollers.connect(invoker)
         self.asynchronous.connect(invoker)
         self.notifications.permits = permits
+
+    def not_honoured(self) -> Mapping[str, Sequence[Difference]]:
+        """What is accepted without effect, by ARN or mapping; resources without such a setting are left out."""
+        found: dict[str, Sequence[Difference]] = {
+            **{queue.arn: [*differences.of_queue(queue)] for queue in self.sqs.every()},
+            **{topic.arn: [*differences.of_topic(topic)] for topic in self.sns.every()},
+            **{rule.arn: [*differences.of_rule(rule)] for rule in self.events.every_rule()},
+            **{entry.arn: [*differences.of_schedule(entry)] for entry in self.scheduler.every()},
+            **{mapping.uuid: [*differences.of_mapping(mapping)] for mapping in self.pollers.every()},
+        }
+        return {name: held for name, held in found.items() if held}
 
     def checkpoint(self) -> object:
         """Everything as it is, for `restore`; what is under way at the moment is not part of it."""

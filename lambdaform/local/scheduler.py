@@ -168,6 +168,10 @@ class Scheduler:
         """Answer one call; raises `AwsFault`."""
         return await answer(self._operations, call)
 
+    def every(self) -> list[ScheduleEntry]:
+        """All schedules."""
+        return list(self._entries.values())
+
     # Schedules
 
     def _create_schedule(self, call: Call) -> Answer:

@@ -63,6 +63,10 @@ class Buses:
         start = f"arn:aws:events:{call.region}:{call.account}:"
         return sorted((bus for arn, bus in self._buses.items() if arn.startswith(start)), key=lambda bus: bus.name)
 
+    def every_rule(self) -> list[Rule]:
+        """All rules of all buses."""
+        return [rule for bus in self._buses.values() for rule in bus.rules.values()]
+
     def rule(self, call: Call, name: str, bus_name: str | None) -> Rule:
         """A rule by its name. Raises `AwsFault`."""
         bus = self.bus(call, bus_name)

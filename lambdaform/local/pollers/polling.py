@@ -110,6 +110,10 @@ class EventPollers:
         poller = self._pollers.get(uuid)
         return None if poller is None else poller.last_result()
 
+    def every(self) -> list[EventMapping]:
+        """All mappings that are polled."""
+        return list(self._mappings.values())
+
     # State
 
     def checkpoint(self) -> object:

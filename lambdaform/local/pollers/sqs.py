@@ -137,6 +137,8 @@ class QueuePoller:
                 queue = self._queues.get(arn)
                 timeout = self._timeout()
                 hidden_for = batching.visibility(queue.seconds("VisibilityTimeout"), self._window, timeout)
+                # Set to 0 after the mapping was made, a message would show again at once, and without end.
+                hidden_for = max(1, hidden_for)
                 # FIFO: what is held now belongs to one batch; a second receive could take a later one of its groups.
                 if queue.is_fifo and self._held:
                     return

@@ -94,6 +94,10 @@ class Sns:
         """Whether there is such a topic."""
         return arn in self._topics
 
+    def every(self) -> list[Topic]:
+        """All topics."""
+        return list(self._topics.values())
+
     def checkpoint(self) -> object:
         """All topics, for `restore`."""
         return copy.deepcopy(self._topics)

@@ -1,0 +1,104 @@
+"""What the event services accept without honouring it, said out loud per resource. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+import attrs
+
+from lambdaform.local.delivery import service_of
+from lambdaform.local.events.sending import DELIVERED
+from lambdaform.local.events.values import Rule
+from lambdaform.local.ports import EventMapping
+from lambdaform.local.scheduler import ScheduleEntry
+from lambdaform.local.sns.values import Topic
+from lambdaform.local.sqs.values import Queue
+
+
+@attrs.frozen
+class Difference:
+    """One setting and what becomes of it here."""
+
+    setting: str
+    says: str
+
+
+GENERAL = (
+    Difference("sqs: delivery", "standard queues keep order and deliver once; AWS promises neither"),
+    Difference("sqs: ReceiveRequestAttemptId", "a repeated receive takes new messages"),
+    Difference("sqs: RateLimits", "FIFO throughput and request rates are not limited"),
+    Difference("sqs, sns, events: Policy", "resource policies are kept, not enforced"),
+    Difference("sns: Signature", "messages are not signed"),
+    Difference("events: archives, replays, connections, API destinations", "are not there; calls answer 501"),
+    Difference("mappings: low traffic", "batches of queues do not wait up to 20 seconds as they may in AWS"),
+    Difference("streams: back-off", "failing batches wait 1 to 60 seconds, doubling; AWS does not say how long"),
+    Difference("virtual clock: WaitTimeSeconds", "a receive that finds nothing answers at once"),
+)
+"""What holds for all resources of a kind."""
+
+
+def of_queue(queue: Queue) -> Iterator[Difference]:
+    """The settings of a queue that have no effect here."""
+    if queue.attributes.get("KmsMasterKeyId"):
+        yield Difference("KmsMasterKeyId", "messages are not encrypted")
+    if queue.attributes.get("Policy"):
+        yield Difference("Policy", "the policy is not enforced")
+
+
+def of_topic(topic: Topic) -> Iterator[Difference]:
+    """The settings of a topic and its subscriptions that have no effect here."""
+    for name, says in (
+        ("KmsMasterKeyId", "messages are not encrypted"),
+        ("Policy", "the policy is not enforced"),
+        ("DeliveryPolicy", "endpoints over HTTP get nothing"),
+        ("ArchivePolicy", "messages are not archived"),
+        ("TracingConfig", "no traces are recorded"),
+    ):
+        if topic.attributes.get(name):
+            yield Difference(name, says)
+    for held in topic.subscriptions.values():
+        if not held.is_delivered:
+            yield Difference(f"subscription {held.endpoint}", f"nothing is delivered by {held.protocol}")
+        if held.attributes.get("ReplayPolicy"):
+            yield Difference(f"subscription {held.endpoint}", "nothing is replayed")
+
+
+def of_rule(rule: Rule) -> Iterator[Difference]:
+    """The settings of a rule and its targets that have no effect here."""
+    if rule.role_arn:
+        yield Difference("RoleArn", "the role's permissions are not enforced")
+    for name, target in rule.targets.items():
+        if service_of(str(target["Arn"])) not in DELIVERED:
+            yield Difference(f"target {name}", f"nothing is delivered to {target['Arn']}")
+        if target.get("RetryPolicy"):
+            yield Difference(f"target {name}: RetryPolicy", "a target that refuses is not tried again")
+
+
+def of_schedule(entry: ScheduleEntry) -> Iterator[Difference]:
+    """The settings of a schedule that have no effect here."""
+    target = cast(Mapping[str, Any], entry.given["Target"])
+    if service_of(str(target["Arn"])) not in DELIVERED:
+        yield Difference("Target", f"nothing is delivered to {target['Arn']}")
+    if entry.given.get("KmsKeyArn"):
+        yield Difference("KmsKeyArn", "the input is not encrypted")
+    yield Difference("Target.RoleArn", "the role's permissions are not enforced")
+
+
+def of_mapping(mapping: EventMapping) -> Iterator[Difference]:
+    """The settings of an event source mapping that have no effect here."""
+    settings = mapping.settings
+    if int(settings.get("ParallelizationFactor") or 1) > 1:
+        yield Difference("ParallelizationFactor", "one batch of a shard is worked off at a time")
+    if settings.get("TumblingWindowInSeconds"):
+        yield Difference("TumblingWindowInSeconds", "no windows: events carry no state, and none is kept")
+    if settings.get("ProvisionedPollerConfig"):
+        yield Difference("ProvisionedPollerConfig", "the poller scales as one without it")
+    if settings.get("KMSKeyArn"):
+        yield Difference("KMSKeyArn", "filters are not encrypted")
+    if settings.get("MetricsConfig"):
+        yield Difference("MetricsConfig", "no metrics are counted")
+    if "/consumer/" in mapping.source_arn:
+        yield Difference("EventSourceArn", "a consumer is polled like its stream")
+    if service_of(mapping.source_arn) not in ("sqs", "kinesis", "dynamodb"):
+        yield Difference("EventSourceArn", "nothing is read from this kind of source")
