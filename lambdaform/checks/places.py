@@ -29,20 +29,33 @@ def place_of(view: View, node: Node, prop: str) -> Source:
         line = _keyword(source, names)
         if line is not None:
             return Source(source.file, line)
+    if trigger is None and node.parent is not None:
+        line = _keyword(where, names, inside=True)
+        return Source(where.file, line) if line is not None else where
     return trigger.where if trigger is not None else where
 
 
-def _keyword(source: Source, names: list[str]) -> int | None:
-    """The line of a keyword, such as `cors.max_age`, in the calls that begin on a line, or inside them."""
-    calls = _calls(source.file, _modified(source.file)).get(source.line, ())
+def _keyword(source: Source, names: list[str], *, inside: bool = False) -> int | None:
+    """The line of a keyword, such as `cors.max_age`, of the calls that begin on a line.
+
+    With `inside`, of any call within them as well, when the keyword is there only once.
+    """
+    calls = _calls(source.file, _modified(source.file)).get(source.line, [])
+    if inside:
+        calls = [inner for call in calls for inner in _within(call)]
     found: int | None = None
     for name in names:
-        value = next((keyword.value for call in calls for keyword in call.keywords if keyword.arg == name), None)
-        if value is None:
+        values = {keyword.value for call in calls for keyword in call.keywords if keyword.arg == name}
+        if not values or (inside and found is None and len(values) > 1):
             break
+        value = min(values, key=lambda each: each.lineno)
         found = value.lineno
-        calls = [inner for inner in ast.walk(value) if isinstance(inner, ast.Call)]
+        calls = _within(value)
     return found
+
+
+def _within(tree: ast.AST) -> list[ast.Call]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
 
 
 def _modified(file: str) -> int:

@@ -42,8 +42,7 @@ class Facts:
     region_is_known: bool = True
     """Whether the graph's region is the user's choice; rules about regions wait while it is a stand-in."""
     upload_limit: int | None = None
-    """Bytes of the largest zip that can be deployed, such as `UPLOAD_LIMIT`; None where larger ones go through a bucket,
-    as the engine has it."""
+    """Bytes of the largest zip that can be deployed, such as `UPLOAD_LIMIT`; None where a bucket takes larger ones."""
     deployed: frozenset[str] = frozenset()
     """Addresses that exist already, as far as state says: AWS goes on updating what it no longer creates."""
 

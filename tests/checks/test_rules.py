@@ -16,6 +16,7 @@ from lambdaform.model.code import Code
 from lambdaform.model.output import text
 from lambdaform.model.problem import Severity
 from lambdaform.resources.lambda_function import Function, Reserved
+from lambdaform.resources.lambda_url import Cors, FunctionUrl
 from lambdaform.resources.sqs_queue import DeadLetter, Queue
 from lambdaform.triggers.schedule import Schedule
 from tests.checks import cases, event_cases
@@ -119,6 +120,41 @@ def test_ten_mistakes_are_shown_in_one_run_each_with_its_line() -> None:
         assert problem.where is not None
         assert Path(problem.where.file) == Path(__file__)
         assert here[problem.where.line - 1].endswith(f"# {problem.rule}")
+
+
+def line_of(mark: str) -> int:
+    """The line of this file that ends in a comment."""
+    lines = Path(__file__).read_text(encoding="utf-8").splitlines()
+    return next(number for number, line in enumerate(lines, 1) if line.endswith(f"# {mark}"))
+
+
+def test_settings_inside_values_triggers_and_shorthand_have_their_own_line() -> None:
+    worker = Function(
+        "app.handler",
+        Code("src"),
+        function_url=FunctionUrl(
+            auth="NON",  # auth
+            cors=Cors(
+                max_age=86_401,  # age
+            ),
+        ),
+        triggers=[
+            Schedule(  # schedule
+                "cron(0 3 * * *)",
+                timezone="Europe/Berln",  # zone
+            ),
+        ],
+        suppress={"failures-lost": "runs again tomorrow"},
+    )
+
+    lines = {problem.address: problem.where.line for problem in problems({"worker": worker}) if problem.where}
+
+    assert lines == {
+        "lambda.url.worker.auth": line_of("auth"),
+        "lambda.url.worker.cors.max_age": line_of("age"),
+        "scheduler.schedule.worker.expression": line_of("schedule"),
+        "scheduler.schedule.worker.timezone": line_of("zone"),
+    }
 
 
 def test_a_value_known_only_after_deploy_waits() -> None:
