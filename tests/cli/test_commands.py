@@ -1,0 +1,263 @@
+"""Commands as users run them: whole processes, exit codes, what is on stdout and what on stderr."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+APP = '''
+from lambdaform import DeadLetter, Function, PythonCode, Queue, Reserved, Stack
+
+class Shop(Stack):
+    """A small shop."""
+    src = PythonCode("src")
+    dead = Queue(retention="14 days")
+    inbox = Queue(visibility_timeout="3 min", dead_letter=DeadLetter(dead))
+    worker = Function("worker.handler", src, timeout="30 s", uses={"INBOX": inbox.send()},
+                      triggers=[inbox.messages()])
+    inbox_url = inbox.url
+
+if __name__ == "__main__":
+    Shop.main()
+'''
+
+TEN_MISTAKES = """
+from lambdaform import DeadLetter, Function, PythonCode, Queue, Reserved, Stack
+
+class Shop(Stack):
+    src = PythonCode("src")
+    a = Queue(visibility_timeout="13 h")
+    b = Queue(retention="30 s")
+    c = Queue(delay="soon")
+    d = Queue(dead_letter=DeadLetter(Queue()))
+    e = Function("worker.handler", src, memory=64)
+    f = Function("worker.handler", src, timeout="16 min")
+    g = Function("worker.handler", src, runtime="python2.7")
+    h = Function("worker.handler", src, environment={"AWS_REGION": "mars"})
+    i = Function("worker.handler", src, ephemeral_storage="20 GB")
+    j = Function("worker.handler", src, architecture="sparc")
+
+if __name__ == "__main__":
+    Shop.main()
+"""
+
+
+@attrs.frozen
+class Project:
+    """A project in a folder of its own."""
+
+    folder: Path
+
+    def run(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        clean = {"PATH": "/usr/bin:/bin", "HOME": str(self.folder), "AWS_EC2_METADATA_DISABLED": "true"}
+        return subprocess.run(
+            [sys.executable, "app.py", *arguments],
+            cwd=self.folder,
+            env={**clean, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def write(self, text: str) -> None:
+        (self.folder / "app.py").write_text(text)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    (tmp_path / "pyproject.toml").write_text("")
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "worker.py").write_text("def handler(event, context):\n    return 1\n")
+    found = Project(tmp_path)
+    found.write(APP)
+    return found
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[str]:
+    """A server that plays AWS."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+def test_ten_mistakes_are_ten_problems_each_with_its_line(project: Project) -> None:
+    project.write(TEN_MISTAKES)
+    result = project.run("validate", "--json")
+    errors = [each for each in json.loads(result.stdout)["problems"] if each["severity"] == "error"]
+
+    assert result.returncode == 3
+    assert sorted({each["line"] for each in errors}) == list(range(6, 16))
+    assert all(each["file"] == "app.py" for each in errors)
+    assert all(each["hint"] for each in errors)
+
+
+def test_problems_are_shown_with_file_address_value_and_what_to_change(project: Project) -> None:
+    project.write(TEN_MISTAKES)
+    result = project.run("validate")
+
+    assert "app.py:10  lambda.function.e.memory" in result.stderr
+    assert "must be 128 to 10,240 MB, got 64" in result.stderr
+    assert "raise it to at least 128" in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_plan_needs_neither_credentials_nor_network(project: Project) -> None:
+    result = project.run("plan", "--region", "eu-central-1")
+
+    assert result.returncode == 0
+    assert "account not known yet" in result.stdout
+    assert "7 to create" in result.stdout
+
+
+def test_changes_pending_are_told_by_the_exit_code_when_asked(project: Project) -> None:
+    assert project.run("plan", "--region", "eu-central-1", "--detailed-exitcode").returncode == 2
+
+
+def test_deploying_again_has_nothing_to_do_and_destroy_leaves_nothing(project: Project, aws: str) -> None:
+    first = project.run("deploy", "--endpoint-url", aws, "--yes")
+    again = project.run("deploy", "--endpoint-url", aws, "--yes", "--json")
+    gone = project.run("destroy", "--endpoint-url", aws, "--yes", "--delete-data")
+
+    assert (first.returncode, again.returncode, gone.returncode) == (0, 0, 0), first.stderr + gone.stderr
+    assert "Not AWS: http" in first.stderr
+    assert "inbox_url" in first.stdout
+    events: list[dict[str, Any]] = [json.loads(line) for line in again.stdout.splitlines()]
+    assert [event["event"] for event in events] == ["plan", "deployed"]
+    assert events[0]["version"] == 1
+    assert events[0]["plan"]["changes"] == []
+    assert not list((project.folder / ".lambdaform" / "state").rglob("*.json"))
+
+
+def test_a_changed_handler_is_shown_by_file_and_updates_the_function_alone(project: Project, aws: str) -> None:
+    project.run("deploy", "--stage", "code", "--endpoint-url", aws, "--yes")
+    (project.folder / "src" / "worker.py").write_text("def handler(event, context):\n    return 2\n")
+    plan = project.run("plan", "--stage", "code", "--endpoint-url", aws)
+
+    assert "~ update lambda.function.worker" in plan.stdout
+    assert "~ worker.py (update)" in plan.stdout
+    assert "1 to update, 6 unchanged." in plan.stdout
+
+
+def test_a_saved_plan_is_refused_when_the_declaration_has_changed(project: Project, aws: str) -> None:
+    arguments = ("--stage", "saved", "--endpoint-url", aws)
+    project.run("plan", *arguments, "-o", "plan.json")
+    project.write(APP.replace('"3 min"', '"4 min"'))
+    refused = project.run("deploy", "plan.json", *arguments)
+    project.write(APP)
+    applied = project.run("deploy", "plan.json", *arguments)
+    stale = project.run("deploy", "plan.json", *arguments)
+
+    assert refused.returncode == 1
+    assert "has changed since this plan was made" in refused.stderr
+    assert applied.returncode == 0, applied.stderr
+    assert stale.returncode == 1
+    assert "the state has moved on" in stale.stderr
+
+
+def test_nobody_to_ask_is_an_error_that_names_the_flag(project: Project, aws: str) -> None:
+    result = project.run("deploy", "--stage", "ask", "--endpoint-url", aws)
+
+    assert result.returncode == 1
+    assert "--yes" in result.stderr
+
+
+def test_absent_credentials_are_said_and_what_to_do(project: Project) -> None:
+    result = project.run("deploy", "--region", "eu-central-1", "--yes")
+
+    assert result.returncode == 1
+    assert "there are no AWS credentials" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_region_nobody_names_is_an_error(project: Project) -> None:
+    result = project.run("plan")
+
+    assert result.returncode == 1
+    assert "no region is named anywhere" in result.stderr
+
+
+def test_an_endpoint_where_nothing_answers_is_said(project: Project) -> None:
+    result = project.run("deploy", "--endpoint-url", "http://127.0.0.1:9", "--yes")
+
+    assert result.returncode == 1
+    assert "nothing answers at http://127.0.0.1:9" in result.stderr
+
+
+def test_a_damaged_state_is_named_and_left_alone(project: Project, aws: str) -> None:
+    project.run("deploy", "--stage", "broken", "--endpoint-url", aws, "--yes")
+    [state] = (project.folder / ".lambdaform" / "state" / "shop" / "broken").rglob("*.json")
+    state.write_text("{")
+    result = project.run("deploy", "--stage", "broken", "--endpoint-url", aws, "--yes")
+
+    assert result.returncode == 1
+    assert str(state.name) in result.stderr
+    assert "Traceback" not in result.stderr
+    assert state.read_text() == "{"
+
+
+def test_a_second_deploy_at_once_is_told_who_holds_the_state(project: Project, aws: str) -> None:
+    from filelock import FileLock
+
+    project.run("deploy", "--stage", "lock", "--endpoint-url", aws, "--yes")
+    [state] = (project.folder / ".lambdaform" / "state" / "shop" / "lock").rglob("*.json")
+    with FileLock(state.with_suffix(".lock")):
+        result = project.run("deploy", "--stage", "lock", "--endpoint-url", aws, "--yes")
+
+    assert result.returncode == 4
+    assert "is being changed by" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["deplyo"], ["plan", "--nonsense"]])
+def test_wrong_usage_exits_with_64(project: Project, arguments: list[str]) -> None:
+    assert project.run(*arguments).returncode == 64
+
+
+def test_the_nearest_command_is_suggested(project: Project) -> None:
+    assert "Did you mean deploy?" in project.run("deplyo").stderr
+
+
+def test_help_loads_nothing_heavy(project: Project) -> None:
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", "app.py", "--help"],
+        cwd=project.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    for name in ("boto3", "botocore", "moto", "graphviz", "jinja2", "rich", "cattrs"):
+        assert f"| {name}" not in result.stderr.replace("|   ", "| "), name
+
+
+def test_a_local_command_without_a_local_aws_says_how_to_start_one(project: Project) -> None:
+    result = project.run("invoke", "worker", "--local")
+
+    assert result.returncode == 1
+    assert "app.py local" in result.stderr
+
+
+def test_a_syntax_error_in_a_handler_is_a_problem_at_its_line(project: Project) -> None:
+    (project.folder / "src" / "worker.py").write_text("def handler(event, context)\n    return 1\n")
+    result = project.run("validate")
+
+    assert result.returncode == 3
+    assert "worker.py:1" in result.stderr
+
+
+def test_a_handler_that_is_not_there_is_a_problem_with_the_nearest_name(project: Project) -> None:
+    (project.folder / "src" / "worker.py").write_text("def handle(event, context):\n    return 1\n")
+    result = project.run("validate")
+
+    assert result.returncode == 3
+    assert "handle" in result.stderr
