@@ -28,6 +28,11 @@ UPLOAD_LIMIT = 52_428_800
 https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 
 
+def _unread(address: str, path: str) -> bytes | None:
+    """Tells nothing."""
+    return None
+
+
 @attrs.frozen(kw_only=True)
 class Facts:
     """What rules may know besides the graph. All of it is handed in, so the same facts give the same problems."""
@@ -43,6 +48,8 @@ class Facts:
     """Whether the graph's region is the user's choice; rules about regions wait while it is a stand-in."""
     upload_limit: int | None = None
     """Bytes of the largest zip that can be deployed, such as `UPLOAD_LIMIT`; None where a bucket takes larger ones."""
+    read: Callable[[str, str], bytes | None] = _unread
+    """A function's address and a path in its package to what the file holds; None where it cannot be told."""
     deployed: frozenset[str] = frozenset()
     """Addresses that exist already, as far as state says: AWS goes on updating what it no longer creates."""
 

@@ -20,9 +20,11 @@ def validate(options: Options, /, as_json: bool, **given: Any) -> None:
     from lambdaform.model.problem import Invalid
 
     take_shared(options, given)
-    if options.chosen_region() is None:
-        options.region = "us-east-1"  # no rule depends on which region it is
+    region_is_known = options.chosen_region() is not None
+    if not region_is_known:
+        options.region = "us-east-1"  # rules about regions wait
     deployment = options.deployment()
+    deployment.region_is_known = region_is_known
     packages, found = deployment.packages(only_ready=True)
     problems = deployment.check(packages, found)
     unpacked = [

@@ -48,6 +48,8 @@ class Deployment:
     """The only account this may be deployed to; None for any."""
     endpoint: str | None = None
     """What stands in for AWS in the state's key: an address, or the id of a running local AWS."""
+    region_is_known: bool = True
+    """Whether somebody chose the region; rules about regions wait while it is a stand-in."""
     say: Callable[[str], None] = attrs.field(default=lambda _: None)
     store: FolderStore = attrs.field(default=attrs.Factory(lambda self: _store(self), takes_self=True))
     packager: Packager = attrs.field(default=attrs.Factory(lambda self: _packager(self), takes_self=True))
@@ -79,8 +81,24 @@ class Deployment:
 
         from lambdaform.checks.rules import Facts, check
 
-        facts = Facts(today=datetime.date.today(), packages=packages)
+        builds = {node.address: node.build for node in self.graph.nodes.values() if node.build is not None}
+        facts = Facts(
+            today=datetime.date.today(),
+            packages=packages,
+            account=self.account,
+            region_is_known=self.region_is_known,
+            deployed=self._deployed(),
+            read=lambda address, path: self.packager.read(builds[address], path),
+        )
         return [*found, *check(self.graph, facts)]
+
+    def _deployed(self) -> frozenset[str]:
+        """Addresses in the recorded state; none where it cannot be told, which only makes rules stricter."""
+        try:
+            state = self.store.find(self.key(self.account))
+        except LambdaformError:
+            return frozenset()
+        return frozenset() if state is None else frozenset(state.records)
 
     # -- planning
 

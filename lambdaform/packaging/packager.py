@@ -56,6 +56,12 @@ class Packager:
             self._packages[_key(build)] = (package, items)
         return package
 
+    def read(self, build: Build, path: str) -> bytes | None:
+        """What one file of a package that was made holds; None when it was not made, or has no such file."""
+        found = self._packages.get(_key(build))
+        item = found[1].get(path) if found is not None else None
+        return None if item is None else item.read()
+
     def _collected(self, build: Build) -> tuple[Package, dict[str, Item]]:
         key = _key(build)
         found = self._packages.get(key)

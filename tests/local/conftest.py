@@ -15,12 +15,13 @@ import time
 import zipfile
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 ROLE = "arn:aws:iam::123456789012:role/lambda-role"
 _numbers = itertools.count(1)
@@ -35,8 +36,8 @@ class Aws:
 
     def client(self, service: str, *, region: str = "us-east-1", key: str = "test") -> Any:
         """A boto3 client for it."""
-        return boto3.client(  # pyright: ignore[reportUnknownMemberType, reportCallIssue, reportUnknownVariableType]
-            service,  # pyright: ignore[reportArgumentType]
+        return cast(Any, boto3).client(  # its stubs know each service by its literal name only
+            service,
             endpoint_url=self.endpoint,
             region_name=region,
             aws_access_key_id=key,
@@ -118,6 +119,26 @@ def function(awslambda: Any) -> Maker:
         return name
 
     return make
+
+
+@attrs.frozen
+class Refusal:
+    """How a call was refused."""
+
+    code: str
+    message: str
+    status: int
+    body: Any
+    """Everything the error's shape carried."""
+
+
+def refusal(call: Callable[..., Any], **params: Any) -> Refusal:
+    """How a call is refused; it fails the test when it is not."""
+    with pytest.raises(ClientError) as caught:
+        call(**params)
+    response: Any = caught.value.response
+    error = response["Error"]
+    return Refusal(error["Code"], error["Message"], response["ResponseMetadata"]["HTTPStatusCode"], response)
 
 
 def payload(answer: Mapping[str, Any]) -> Any:

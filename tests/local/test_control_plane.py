@@ -6,20 +6,10 @@ import urllib.request
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
-from tests.local.conftest import ROLE, Aws, Maker, payload, unique, zipped
+from tests.local.conftest import ROLE, Aws, Maker, payload, refusal, unique, zipped
 
 ECHO = "def handler(event, context):\n    return event\n"
-
-
-def refusal(call: Any, **params: Any) -> tuple[str, str, int]:
-    """The code, message and status a call is refused with."""
-    with pytest.raises(ClientError) as caught:
-        call(**params)
-    response = caught.value.response
-    error = response["Error"]
-    return error["Code"], error["Message"], response["ResponseMetadata"]["HTTPStatusCode"]
 
 
 def arn_of(name: str) -> str:
@@ -68,7 +58,7 @@ def test_every_spelling_of_a_name_finds_the_function(awslambda: Any, function: M
 
 
 def test_the_model_layer_names_every_violation_at_once(awslambda: Any) -> None:
-    code, message, status = refusal(
+    refused = refusal(
         awslambda.create_function,
         FunctionName=unique(),
         Runtime="python3.13",
@@ -79,7 +69,8 @@ def test_the_model_layer_names_every_violation_at_once(awslambda: Any) -> None:
         Architectures=["mips"],
     )
 
-    assert (code, status) == ("ValidationException", 400)
+    message = refused.message
+    assert (refused.code, refused.status) == ("ValidationException", 400)
     assert message.startswith("3 validation errors detected: ")
     assert "Value 'nonsense' at 'role' failed to satisfy constraint: Member must satisfy regular expression" in message
     assert (
@@ -136,8 +127,8 @@ def test_settings_aws_refuses_are_refused(awslambda: Any, settings: dict[str, An
 
     refused = refusal(awslambda.create_function, **params)
 
-    assert refused[0] == code
-    assert text in refused[1]
+    assert refused.code == code
+    assert text in refused.message
 
 
 def test_an_environment_of_exactly_4096_bytes_is_taken(awslambda: Any, function: Maker) -> None:
@@ -156,7 +147,11 @@ def test_a_second_function_of_that_name_is_a_conflict(awslambda: Any, function: 
         Code={"ZipFile": zipped({"a": "b"})},
     )
 
-    assert refused == ("ResourceConflictException", f"Function already exist: {name}", 409)
+    assert (refused.code, refused.message, refused.status) == (
+        "ResourceConflictException",
+        f"Function already exist: {name}",
+        409,
+    )
 
 
 def test_an_update_needs_the_present_revision(awslambda: Any, function: Maker) -> None:
@@ -166,8 +161,8 @@ def test_an_update_needs_the_present_revision(awslambda: Any, function: Maker) -
     awslambda.update_function_configuration(FunctionName=name, Timeout=9, RevisionId=revision)
     refused = refusal(awslambda.update_function_configuration, FunctionName=name, Timeout=10, RevisionId=revision)
 
-    assert refused[0] == "PreconditionFailedException"
-    assert refused[2] == 412
+    assert refused.code == "PreconditionFailedException"
+    assert refused.status == 412
     assert awslambda.get_function_configuration(FunctionName=name)["Timeout"] == 9
 
 
@@ -289,11 +284,11 @@ def test_aliases_that_make_no_sense_are_refused(awslambda: Any, function: Maker)
     number = refusal(awslambda.create_alias, FunctionName=name, Name="2024", FunctionVersion="1")
     used = refusal(awslambda.delete_function, FunctionName=name, Qualifier="1")
 
-    assert again == ("ResourceConflictException", f"Alias already exists: {arn_of(name)}:live", 409)
-    assert weights[1] == "$LATEST is not supported for an alias pointing to more than 1 version"
-    assert missing == ("ResourceNotFoundException", f"Alias not found: {arn_of(name)}:nope", 404)
-    assert number[0] == "ValidationException"
-    assert used[2] == 409
+    assert (again.message, again.status) == (f"Alias already exists: {arn_of(name)}:live", 409)
+    assert weights.message == "$LATEST is not supported for an alias pointing to more than 1 version"
+    assert (missing.message, missing.status) == (f"Alias not found: {arn_of(name)}:nope", 404)
+    assert number.code == "ValidationException"
+    assert used.status == 409
     awslambda.delete_alias(FunctionName=name, Name="nope")
 
 
@@ -319,9 +314,9 @@ def test_a_policy_grows_and_shrinks_by_statements(awslambda: Any, function: Make
         f'"Resource":"{arn_of(name)}","Condition":{{"StringEquals":{{"AWS:SourceAccount":"123456789012"}},'
         '"ArnLike":{"AWS:SourceArn":"arn:aws:s3:::bucket"}}}]}'
     )
-    assert again[0] == "ResourceConflictException"
-    assert refusal(awslambda.get_policy, FunctionName=name)[1] == "The resource you requested does not exist."
-    assert refusal(awslambda.add_permission, **{**given, "Principal": "nonsense"})[1].startswith(
+    assert again.code == "ResourceConflictException"
+    assert refusal(awslambda.get_policy, FunctionName=name).message == "The resource you requested does not exist."
+    assert refusal(awslambda.add_permission, **{**given, "Principal": "nonsense"}).message.startswith(
         "The provided principal was invalid."
     )
 
@@ -343,7 +338,7 @@ def test_layer_versions_count_up_and_deleted_ones_still_serve_their_functions(aw
     by_arn = awslambda.get_layer_version_by_arn(Arn=second["LayerVersionArn"])
     assert by_arn["Version"] == 2
     both = refusal(awslambda.update_function_configuration, FunctionName=name, Layers=[second["LayerVersionArn"]] * 2)
-    assert both[1].startswith("Two different versions of the same layer are not allowed")
+    assert both.message.startswith("Two different versions of the same layer are not allowed")
 
 
 def test_reservations_leave_a_hundred_unreserved(awslambda: Any, function: Maker) -> None:
@@ -351,7 +346,7 @@ def test_reservations_leave_a_hundred_unreserved(awslambda: Any, function: Maker
 
     refused = refusal(awslambda.put_function_concurrency, FunctionName=name, ReservedConcurrentExecutions=901)
 
-    assert refused[1].endswith("below its minimum value of [100].")
+    assert refused.message.endswith("below its minimum value of [100].")
     assert "ReservedConcurrentExecutions" not in awslambda.get_function_concurrency(FunctionName=name)
 
 
@@ -366,7 +361,7 @@ def test_an_event_invoke_config_is_put_changed_and_deleted(awslambda: Any, funct
     assert put["DestinationConfig"] == {"OnSuccess": {}, "OnFailure": {}}
     assert put["FunctionArn"] == f"{arn_of(name)}:$LATEST"
     assert (updated["MaximumRetryAttempts"], updated["MaximumEventAgeInSeconds"]) == (1, 60)
-    assert missing[1] == f"The function {arn_of(name)}:$LATEST doesn't have an EventInvokeConfig"
+    assert missing.message == f"The function {arn_of(name)}:$LATEST doesn't have an EventInvokeConfig"
 
 
 def test_tags_come_and_go(awslambda: Any, function: Maker) -> None:
@@ -388,7 +383,7 @@ def test_code_signing_configs_are_kept_and_attached(awslambda: Any, function: Ma
     awslambda.put_function_code_signing_config(FunctionName=name, CodeSigningConfigArn=arn)
 
     assert awslambda.list_functions_by_code_signing_config(CodeSigningConfigArn=arn)["FunctionArns"] == [arn_of(name)]
-    assert refusal(awslambda.delete_code_signing_config, CodeSigningConfigArn=arn)[2] == 409
+    assert refusal(awslambda.delete_code_signing_config, CodeSigningConfigArn=arn).status == 409
     awslambda.delete_function_code_signing_config(FunctionName=name)
     awslambda.delete_code_signing_config(CodeSigningConfigArn=arn)
 
@@ -398,12 +393,12 @@ def test_accounts_and_regions_do_not_see_each_other(aws: Aws, function: Maker) -
     elsewhere = aws.client("lambda", region="eu-west-1")
     other = aws.client("lambda", key="210987654321")
 
-    assert refusal(elsewhere.get_function, FunctionName=name)[1] == (
+    assert refusal(elsewhere.get_function, FunctionName=name).message == (
         f"Function not found: arn:aws:lambda:eu-west-1:123456789012:function:{name}"
     )
-    assert refusal(other.get_function, FunctionName=arn_of(name))[2] == 403
+    assert refusal(other.get_function, FunctionName=arn_of(name)).status == 403
     assert other.list_functions()["Functions"] == []
-    assert refusal(elsewhere.get_function, FunctionName=arn_of(name))[1] == (
+    assert refusal(elsewhere.get_function, FunctionName=arn_of(name)).message == (
         "Functions from 'us-east-1' are not reachable in this region ('eu-west-1')"
     )
 
@@ -413,7 +408,8 @@ def test_a_deleted_function_is_gone(awslambda: Any, function: Maker) -> None:
 
     awslambda.delete_function(FunctionName=name)
 
-    assert refusal(awslambda.get_function, FunctionName=name) == (
+    gone = refusal(awslambda.get_function, FunctionName=name)
+    assert (gone.code, gone.message, gone.status) == (
         "ResourceNotFoundException",
         f"Function not found: {arn_of(name)}",
         404,
@@ -437,12 +433,12 @@ def test_lists_are_cut_at_fifty_and_go_on(aws: Aws, function: Maker) -> None:
 
 
 def test_an_operation_that_is_not_offered_says_its_name(awslambda: Any) -> None:
-    code, message, status = refusal(
+    refused = refusal(
         awslambda.create_capacity_provider,
         CapacityProviderName="x",
         VpcConfig={"SubnetIds": ["subnet-12345678"], "SecurityGroupIds": ["sg-12345678"]},
         PermissionsConfig={"CapacityProviderOperatorRoleArn": ROLE},
     )
 
-    assert (code, status) == ("NotImplemented", 501)
-    assert "CreateCapacityProvider" in message
+    assert (refused.code, refused.status) == ("NotImplemented", 501)
+    assert "CreateCapacityProvider" in refused.message

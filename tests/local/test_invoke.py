@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
-from tests.local.conftest import Aws, Maker, payload, unique, zipped
+from tests.local.conftest import Aws, Maker, payload, refusal, unique, zipped
 
 ECHO = "def handler(event, context):\n    return event\n"
 
@@ -175,6 +174,7 @@ def test_environments_are_used_again_and_frozen_between_events(awslambda: Any, f
     )
     name = function(source)
     pid, before = payload(awslambda.invoke(FunctionName=name))
+    frozen = None
     for _ in range(200):  # it is frozen right after its answer went out, so the answer may be here first
         awslambda.get_account_settings()
         frozen = state_of(pid)
@@ -297,10 +297,11 @@ def test_nothing_of_the_host_is_in_the_handlers_environment(aws: Aws, awslambda:
     source = (
         "import os, sys\n"
         "def handler(event, context):\n"
-        "    try:\n        import moto\n    except ImportError:\n        found = False\n    else:\n        found = True\n"
+        "    try:\n        import moto\n        found = True\n    except ImportError:\n        found = False\n"
         "    import boto3\n"
         "    return {'env': dict(os.environ), 'path': sys.path, 'moto': found,\n"
-        "            'home': os.path.isdir(os.environ['HOME']) and os.listdir(os.environ['HOME']), 'ours': [m for m in sys.modules if m.startswith('lambdaform')]}\n"
+        "            'home': os.path.isdir(os.environ['HOME']) and os.listdir(os.environ['HOME']),\n"
+        "            'ours': [m for m in sys.modules if m.startswith('lambdaform')]}\n"
     )
     name = function(source, Environment={"Variables": {"MINE": "1"}}, Timeout=20)
 
@@ -332,45 +333,39 @@ def test_a_handler_calls_the_local_aws_with_plain_boto3(awslambda: Any, function
 
 
 def test_an_event_that_is_no_json_is_refused(awslambda: Any, function: Maker) -> None:
-    with pytest.raises(ClientError) as caught:
-        awslambda.invoke(FunctionName=function(ECHO), Payload=b"{nope")
+    refused = refusal(awslambda.invoke, FunctionName=function(ECHO), Payload=b"{nope")
 
-    assert caught.value.response["Error"]["Code"] == "InvalidRequestContentException"
-    assert "Could not parse request body into json: Could not parse payload into json: " in str(caught.value)
+    assert refused.code == "InvalidRequestContentException"
+    assert "Could not parse request body into json: Could not parse payload into json: " in refused.message
 
 
 def test_an_event_above_six_megabytes_is_refused(awslambda: Any, function: Maker) -> None:
-    with pytest.raises(ClientError) as caught:
-        awslambda.invoke(FunctionName=function(ECHO), Payload=b'"' + b"x" * 6_291_600 + b'"')
+    refused = refusal(awslambda.invoke, FunctionName=function(ECHO), Payload=b'"' + b"x" * 6_291_600 + b'"')
 
-    assert caught.value.response["Error"]["Code"] == "RequestTooLargeException"
-    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 413
+    assert refused.code == "RequestTooLargeException"
+    assert refused.status == 413
 
 
 def test_a_missing_function_is_named_with_its_qualifier(awslambda: Any) -> None:
     name = unique("missing")
-    with pytest.raises(ClientError) as caught:
-        awslambda.invoke(FunctionName=name)
+    refused = refusal(awslambda.invoke, FunctionName=name)
 
-    response = caught.value.response
-    assert response["Error"]["Code"] == "ResourceNotFoundException"
+    assert refused.code == "ResourceNotFoundException"
     arn = f"arn:aws:lambda:us-east-1:123456789012:function:{name}:$LATEST"
-    assert response["Error"]["Message"] == f"Function not found: {arn}"
-    assert response["ResponseMetadata"]["HTTPStatusCode"] == 404
+    assert refused.message == f"Function not found: {arn}"
+    assert refused.status == 404
 
 
 def test_reserved_concurrency_of_nothing_switches_a_function_off(awslambda: Any, function: Maker) -> None:
     name = function(ECHO)
     awslambda.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
 
-    with pytest.raises(ClientError) as caught:
-        awslambda.invoke(FunctionName=name)
+    refused = refusal(awslambda.invoke, FunctionName=name)
 
-    response = caught.value.response
-    assert response["ResponseMetadata"]["HTTPStatusCode"] == 429
-    assert response["Error"]["Code"] == "TooManyRequestsException"
-    assert response["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
-    assert response["Error"]["Message"] == "Rate Exceeded."
+    assert refused.status == 429
+    assert refused.code == "TooManyRequestsException"
+    assert refused.body["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
+    assert refused.message == "Rate Exceeded."
 
 
 def test_a_dry_run_runs_nothing(awslambda: Any, function: Maker) -> None:
@@ -393,11 +388,10 @@ def test_a_stream_answers_chunks_and_completes(awslambda: Any, function: Maker) 
 def test_a_runtime_that_is_not_run_here_says_so(awslambda: Any, function: Maker) -> None:
     name = function("", Runtime="nodejs22.x")
 
-    with pytest.raises(ClientError) as caught:
-        awslambda.invoke(FunctionName=name)
+    refused = refusal(awslambda.invoke, FunctionName=name)
 
-    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
-    assert "nodejs22.x" in str(caught.value)
+    assert refused.status == 501
+    assert "nodejs22.x" in refused.message
 
 
 def test_a_layer_is_importable_and_yields_to_the_functions_own_code(awslambda: Any, function: Maker) -> None:
@@ -413,7 +407,8 @@ def test_a_layer_is_importable_and_yields_to_the_functions_own_code(awslambda: A
 
 def test_provisioned_environments_are_initialised_before_any_event(aws: Aws, awslambda: Any, function: Maker) -> None:
     name = function(
-        "import os\nkind = os.environ['AWS_LAMBDA_INITIALIZATION_TYPE']\ndef handler(event, context):\n    return kind\n"
+        "import os\nkind = os.environ['AWS_LAMBDA_INITIALIZATION_TYPE']\n"
+        "def handler(event, context):\n    return kind\n"
     )
     version = awslambda.publish_version(FunctionName=name)["Version"]
     awslambda.put_provisioned_concurrency_config(
@@ -434,6 +429,10 @@ def test_the_server_survives_the_loss_of_the_handlers_parent(aws: Aws, awslambda
     parent = payload(awslambda.invoke(FunctionName=name))
 
     os.kill(parent, signal.SIGKILL)
+    while state_of(parent) not in (None, "Z"):
+        pass
+    # An invocation that meets the loss itself is answered as a crash; the next one is served.
+    answers = [awslambda.invoke(FunctionName=name) for _ in range(3)]
 
-    after = payload(awslambda.invoke(FunctionName=name))
-    assert after != parent
+    assert "FunctionError" not in answers[-1]
+    assert payload(answers[-1]) != parent

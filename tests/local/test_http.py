@@ -1,0 +1,170 @@
+"""The HTTP server over real sockets: what it takes, what it refuses, and that it lives on."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from lambdaform.local.http import Handler, Request, Response, Server, answering
+
+
+async def echo(request: Request) -> Response:
+    """Say what was understood."""
+    text = f"{request.method} {request.target} {len(request.body)} {request.headers.get('x-a', '-')}"
+    return Response(200, text.encode(), [("Content-Type", "text/plain")])
+
+
+def converse(handler: Handler, talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bytes]]) -> bytes:
+    """What a talk with a server brings."""
+
+    async def run() -> bytes:
+        server = await Server.start(answering(handler))
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        try:
+            return await asyncio.wait_for(talk(reader, writer), 10)
+        finally:
+            writer.close()
+            server.close()
+
+    return asyncio.run(run())
+
+
+def send(*pieces: bytes, handler: Handler = echo) -> bytes:
+    """Everything that comes back for some bytes sent, until the server hangs up."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0)
+        return await reader.read()
+
+    return converse(handler, talk)
+
+
+def test_a_request_is_read_and_answered() -> None:
+    answer = send(
+        b"POST /a%2Fb?c=d HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nX-A: 2\r\nContent-Length: 3\r\nConnection: close\r\n\r\nxyz"
+    )
+
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert answer.endswith(b"\r\n\r\nPOST /a%2Fb?c=d 3 1, 2")
+
+
+def test_requests_sent_ahead_are_answered_in_order() -> None:
+    async def slow_first(request: Request) -> Response:
+        for _ in range(20 if request.target == "/0" else 0):
+            await asyncio.sleep(0)
+        return Response(200, request.target.encode())
+
+    ahead = b"".join(f"GET /{n} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for n in range(50))
+    answer = send(ahead + b"GET /end HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", handler=slow_first)
+
+    bodies = [part.partition(b"\r\n\r\n")[2] for part in answer.split(b"HTTP/1.1 200 OK")[1:]]
+    assert bodies == [*(f"/{n}".encode() for n in range(50)), b"/end"]
+
+
+def test_a_chunked_body_is_put_together() -> None:
+    answer = send(
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n",
+        b"2\r\nde\r\n0\r\n\r\n",
+    )
+
+    assert answer.endswith(b"POST / 5 -")
+
+
+def test_a_client_that_asks_first_is_told_to_go_on() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        writer.write(
+            b"PUT / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"
+        )
+        told = await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"ok")
+        return told + await reader.read()
+
+    answer = converse(echo, talk)
+
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK")
+    assert answer.endswith(b"PUT / 2 -")
+
+
+def test_a_big_body_arrives_whole() -> None:
+    body = b"x" * 20_000_000
+
+    answer = send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20000000\r\nConnection: close\r\n\r\n" + body)
+
+    assert answer.endswith(b"POST / 20000000 -")
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/1.1\r\nContent-Length: nonsense\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_malformed_requests_are_answered_400(garbage: bytes) -> None:
+    assert send(garbage).startswith(b"HTTP/1.1 400 Bad Request\r\n")
+
+
+def test_a_handler_that_fails_is_answered_500(capsys: pytest.CaptureFixture[str]) -> None:
+    async def fails(request: Request) -> Response:
+        raise RuntimeError("inner words")
+
+    answer = send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", handler=fails)
+
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert b"inner words" not in answer
+    assert "inner words" in capsys.readouterr().err
+
+
+def test_a_streamed_answer_goes_out_in_chunks() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one"
+        yield b"two"
+
+    async def streams(request: Request) -> Response:
+        return Response(200, pieces())
+
+    answer = send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", handler=streams)
+
+    assert b"Transfer-Encoding: chunked" in answer
+    assert answer.endswith(b"\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
+
+
+def test_an_answer_to_head_has_a_length_and_no_body() -> None:
+    answer = send(b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+    assert b"Content-Length: 10\r\n" in answer
+    assert answer.endswith(b"\r\n\r\n")
+
+
+def test_a_line_break_in_a_header_does_not_split_the_answer() -> None:
+    async def breaks(request: Request) -> Response:
+        return Response(200, b"", [("X-A", "1\r\nX-B: 2")])
+
+    answer = send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", handler=breaks)
+
+    assert b"\r\nX-B:" not in answer
+
+
+def test_an_upgrade_is_answered_as_a_plain_request() -> None:
+    answer = send(b"GET /up HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+
+    assert answer.endswith(b"GET /up 0 -")
+
+
+def test_a_taken_port_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        async def start() -> None:
+            await Server.start(answering(echo), port=port)
+
+        with pytest.raises(OSError, match="Address already in use"):
+            asyncio.run(start())

@@ -1,0 +1,289 @@
+"""The local AWS as a program: its own paths, its clock, its children, and that nothing ends it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import attrs
+import pytest
+
+from tests.local.conftest import ROLE, Aws, Maker, payload, refusal, start, stop, unique, zipped
+
+FAILS = "def handler(event, context):\n    raise ValueError(event)\n"
+COUNTS = "n = 0\ndef handler(event, context):\n    global n\n    n += 1\n    return n\n"
+
+
+def own(aws: Aws, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    """What one of the program's own paths answers."""
+    parts = urlsplit(aws.endpoint)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+    connection.request(method, f"/_lambdaform/{path}", None if body is None else json.dumps(body))
+    answer = connection.getresponse()
+    found = answer.status, json.loads(answer.read())
+    connection.close()
+    return found
+
+
+@attrs.frozen
+class Virtual:
+    """A local AWS on a virtual clock."""
+
+    aws: Aws
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        status, answer = own(self.aws, "POST", "clock", {"advance": seconds})
+        assert status == 200, answer
+
+    def messages(self, arn: str) -> list[str]:
+        """The bodies in a queue."""
+        return [each["body"] for each in own(self.aws, "GET", f"messages?queue={quote(arn)}")[1]]
+
+    def function(self, source: str, **settings: Any) -> str:
+        """Make a function."""
+        name = unique()
+        self.aws.client("lambda").create_function(
+            FunctionName=name,
+            Runtime="python3.11",
+            Handler="app.handler",
+            Role=ROLE,
+            Code={"ZipFile": zipped({"app.py": source})},
+            **settings,
+        )
+        return name
+
+    def queue(self, **attributes: str) -> tuple[str, str]:
+        """Make a queue; gives its URL and ARN."""
+        sqs = self.aws.client("sqs")
+        url = sqs.create_queue(QueueName=unique("queue"), Attributes=attributes)["QueueUrl"]
+        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        return url, found["Attributes"]["QueueArn"]
+
+
+@pytest.fixture(scope="module")
+def virtual(tmp_path_factory: pytest.TempPathFactory) -> Generator[Virtual]:
+    process, aws = start(tmp_path_factory.mktemp("virtual"), "--clock", "virtual")
+    yield Virtual(aws)
+    stop(process)
+
+
+def test_health_says_what_runs(aws: Aws) -> None:
+    status, health = own(aws, "GET", "health")
+
+    assert status == 200
+    assert health["pid"] == aws.pid
+    assert health["endpoint"] == aws.endpoint
+    assert health["runtimes"]["python"].startswith(f"{sys.version_info.major}.{sys.version_info.minor}")
+    assert health["isolation"].startswith(("namespaces", "processes"))
+
+
+def test_a_poison_message_ends_in_the_dead_letter_queue(virtual: Virtual) -> None:
+    _, dead = virtual.queue()
+    redrive = json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": 3})
+    url, inbox = virtual.queue(VisibilityTimeout="30", RedrivePolicy=redrive)
+    name = virtual.function(FAILS)
+    virtual.aws.client("lambda").create_event_source_mapping(FunctionName=name, EventSourceArn=inbox)
+    virtual.aws.client("sqs").send_message(QueueUrl=url, MessageBody="poison")
+
+    virtual.advance(300)
+
+    assert virtual.messages(dead) == ["poison"]
+    assert virtual.messages(inbox) == []
+    assert len(own(virtual.aws, "GET", f"invocations?function={name}")[1]) == 3
+
+
+def test_an_asynchronous_event_is_tried_three_times_and_told_to_its_destination(virtual: Virtual) -> None:
+    _, failed = virtual.queue()
+    name = virtual.function(FAILS)
+    client = virtual.aws.client("lambda")
+    client.put_function_event_invoke_config(FunctionName=name, DestinationConfig={"OnFailure": {"Destination": failed}})
+    accepted = client.invoke(FunctionName=name, InvocationType="Event", Payload=b'{"a": 1}')
+
+    virtual.advance(59)
+    before = own(virtual.aws, "GET", f"invocations?function={name}")[1]
+    virtual.advance(200)
+    after = own(virtual.aws, "GET", f"invocations?function={name}")[1]
+
+    assert accepted["StatusCode"] == 202
+    assert "ExecutedVersion" not in accepted
+    assert [each["attempt"] for each in before] == [1]
+    assert [each["attempt"] for each in after] == [1, 2, 3]
+    assert {each["request_id"] for each in after} == {accepted["ResponseMetadata"]["RequestId"]}
+    record = json.loads(virtual.messages(failed)[0])
+    assert record["requestContext"]["condition"] == "RetriesExhausted"
+    assert record["requestPayload"] == {"a": 1}
+
+
+def test_an_environment_idle_for_long_is_not_used_again(virtual: Virtual) -> None:
+    name = virtual.function(COUNTS)
+    client = virtual.aws.client("lambda")
+    warm = [payload(client.invoke(FunctionName=name)) for _ in range(2)]
+
+    virtual.advance(3600)
+
+    assert warm == [1, 2]
+    assert payload(client.invoke(FunctionName=name)) == 1
+
+
+def test_a_source_without_permission_does_not_reach_the_function(virtual: Virtual) -> None:
+    name = virtual.function(COUNTS)
+    arn = f"arn:aws:lambda:us-east-1:123456789012:function:{name}"
+    sns = virtual.aws.client("sns")
+    topic = sns.create_topic(Name=unique("topic"))["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=arn)
+
+    sns.publish(TopicArn=topic, Message="lost")
+    virtual.advance(1)
+    without = own(virtual.aws, "GET", f"invocations?function={name}")[1]
+    virtual.aws.client("lambda").add_permission(
+        FunctionName=name,
+        StatementId="sns",
+        Action="lambda:InvokeFunction",
+        Principal="sns.amazonaws.com",
+        SourceArn=topic,
+    )
+    sns.publish(TopicArn=topic, Message="found")
+    virtual.advance(1)
+    events = [each["event"] for each in own(virtual.aws, "GET", f"invocations?function={name}")[1]]
+
+    assert without == []
+    assert "found" in [event["Records"][0]["Sns"]["Message"] for event in events]
+
+
+def test_restoring_goes_back_to_the_checkpoint(tmp_path: Path) -> None:
+    process, aws = start(tmp_path)
+    try:
+        kept = Virtual(aws)
+        name = kept.function(COUNTS)
+        url, arn = kept.queue()
+        client, sqs, s3 = aws.client("lambda"), aws.client("sqs"), aws.client("s3")
+        s3.create_bucket(Bucket="kept-bucket")
+        own(aws, "POST", "checkpoint")
+        client.invoke(FunctionName=name)
+        client.update_function_configuration(FunctionName=name, Timeout=9)
+        sqs.send_message(QueueUrl=url, MessageBody="x")
+        s3.put_object(Bucket="kept-bucket", Key="k", Body=b"1")
+        other = kept.function(COUNTS)
+
+        status, _ = own(aws, "POST", "restore")
+
+        assert status == 200
+        assert client.get_function_configuration(FunctionName=name)["Timeout"] == 3
+        assert refusal(client.get_function, FunctionName=other).status == 404
+        assert kept.messages(arn) == []
+        assert own(aws, "GET", "invocations") == (200, [])
+        assert "Contents" not in s3.list_objects_v2(Bucket="kept-bucket")
+        assert payload(client.invoke(FunctionName=name)) == 1
+        own(aws, "POST", "reset")
+        assert client.list_functions()["Functions"] == []
+    finally:
+        stop(process)
+
+
+def test_only_a_virtual_clock_can_be_moved(aws: Aws, virtual: Virtual) -> None:
+    assert own(aws, "POST", "clock", {"advance": 1})[0] == 409
+    assert own(virtual.aws, "POST", "clock", {"advance": -1})[0] == 400
+    assert own(virtual.aws, "POST", "clock", {"advance": "soon"})[0] == 400
+    assert own(virtual.aws, "GET", "clock")[1]["kind"] == "virtual"
+
+
+def test_what_is_accepted_but_not_honoured_is_said(aws: Aws, function: Maker) -> None:
+    name = function("", Runtime="nodejs22.x", TracingConfig={"Mode": "Active"})
+
+    _, answer = own(aws, "GET", f"fidelity?function={name}")
+
+    settings = {each["setting"] for each in next(iter(answer["functions"].values()))}
+    assert {"Runtime", "TracingConfig", "Role"} <= settings
+
+
+def test_code_from_a_bucket_runs_and_a_missing_object_is_worded_as_lambda_does(aws: Aws, awslambda: Any) -> None:
+    s3 = aws.client("s3")
+    bucket, name = unique("code"), unique()
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="code.zip", Body=zipped({"app.py": COUNTS}))
+    settings = {"Runtime": "python3.13", "Handler": "app.handler", "Role": ROLE}
+
+    awslambda.create_function(FunctionName=name, Code={"S3Bucket": bucket, "S3Key": "code.zip"}, **settings)
+    missing = refusal(
+        awslambda.create_function, FunctionName=unique(), Code={"S3Bucket": bucket, "S3Key": "nope"}, **settings
+    )
+
+    assert payload(awslambda.invoke(FunctionName=name)) == 1
+    assert missing.message.startswith("Error occurred while GetObject. S3 Error Code: NoSuchKey. S3 Error Message: ")
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"POST /2015-03-31/functions HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n{{{{{",
+        b"PATCH /2015-03-31/functions/x HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /2015-03-31/functions/%zz/invocations HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nX-Amz-Target: AmazonSQS.Nonsense\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nX-Amz-Target: AmazonSQS.SendMessage\r\nContent-Length: 2\r\n\r\n[]",
+        b"GET /_lambdaform/nothing HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /_lambdaform/code/..%2f..%2fetc%2fpasswd HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /_lambdaform/clock HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n{",
+        b"GET /?X-Amz-Credential=nonsense HTTP/1.1\r\nHost: x.lambda-url.y.z\r\n\r\n",
+        b"\x00\x01\x02\r\n\r\n",
+    ],
+)
+def test_garbage_is_refused_and_the_program_lives_on(aws: Aws, garbage: bytes) -> None:
+    parts = urlsplit(aws.endpoint)
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10) as connection:
+        connection.sendall(garbage)
+        status = int(connection.recv(65536).split(b" ")[1])
+
+    assert 400 <= status < 500
+    assert own(aws, "GET", "health")[0] == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_everything_ends_with_the_program(tmp_path: Path, number: signal.Signals) -> None:
+    process, aws = start(tmp_path)
+    name = Virtual(aws).function("import os\ndef handler(event, context):\n    return [os.getpid(), os.getppid()]\n")
+    pids = payload(aws.client("lambda").invoke(FunctionName=name))
+
+    process.send_signal(number)
+    process.wait(20)
+
+    # A death signal arrives a moment after the parent's end: wait for the processes themselves, not for a time.
+    for pid in pids:
+        while is_running(pid):
+            pass
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_taken_default_port_is_said_and_another_one_used() -> None:
+    with socket.socket() as taken:
+        try:
+            taken.bind(("127.0.0.1", 4566))
+            taken.listen()
+        except OSError:
+            pass  # something else has it: just as well
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lambdaform.local"], stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+        )
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        process.terminate()
+        process.wait(20)
+        process.stderr.close()
+
+    assert "(port 4566 is taken)" in line
+    assert "http://127.0.0.1:" in line
