@@ -88,6 +88,7 @@ class LocalAws:
             spawner=self.spawner,
             folder=self.folder / "environments",
             writer=self._writer,
+            is_swept=options.clock == "system",
             new_hex=lambda: self.ids.hex(32),
         )
         self.plane = Plane(
@@ -145,6 +146,7 @@ class LocalAws:
                 raise
             self._server = await Server.start(self._dispatch, host=self.options.host, port=0)
         await self.spawner.start()
+        self.data.prepare()  # in the background: the first role, bucket or table does not wait for it
 
     async def close(self) -> None:
         """End every process and remove every file of it."""

@@ -36,10 +36,11 @@ class Refused(Exception):
 
 
 class Control:
-    """Answers for the whole local AWS. It holds no state."""
+    """Answers for the whole local AWS. It holds no state of AWS's."""
 
     def __init__(self, aws: LocalAws) -> None:
         self._aws = aws
+        self._moving = asyncio.Lock()
         self._routes: Mapping[tuple[str, str], Callable[[Request], Awaitable[Json]]] = {
             ("GET", "health"): self._health,
             ("POST", "reset"): self._reset,
@@ -91,6 +92,10 @@ class Control:
         if not isinstance(clock, VirtualClock):
             raise Refused(409, "this local AWS runs on the system clock; start it with --clock virtual to move time")
         asked = _body(request)
+        async with self._moving:  # two clients that move the clock do so one after the other
+            return await self._moved(clock, asked)
+
+    async def _moved(self, clock: VirtualClock, asked: Mapping[str, Json]) -> Json:
         if asked.get("run_until_idle"):
             passed = await clock.run_until_idle(float(asked.get("limit", IDLE_LIMIT)))
             return {"now": clock.now(), "passed": passed}

@@ -233,6 +233,8 @@ class Connection(asyncio.Protocol):
                 has_length = True
             elif lowered in ("transfer-encoding", "connection"):
                 continue
+            if "\n" in value or "\r" in value:  # a value from outside must not begin a header of its own
+                value = value.replace("\r", " ").replace("\n", " ")
             lines.append(f"{name}: {value}")
         if length is None:
             lines.append("Transfer-Encoding: chunked")
@@ -240,10 +242,7 @@ class Connection(asyncio.Protocol):
             lines.append(f"Content-Length: {length}")
         if not self._keep_alive:
             lines.append("Connection: close")
-        text = "\r\n".join(lines)
-        if "\n" in text.replace("\r\n", "") or "\r" in text.replace("\r\n", ""):
-            text = "\r\n".join(line.replace("\r", " ").replace("\n", " ") for line in lines)
-        return text.encode("utf-8", "surrogateescape") + b"\r\n\r\n"
+        return "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n"
 
     def _done(self) -> None:
         self._current = None

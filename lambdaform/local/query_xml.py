@@ -10,6 +10,32 @@ from xml.sax.saxutils import escape
 from lambdaform.local.models import Member, Model, Operation, Shape
 from lambdaform.local.ports import AwsFault, Json
 
+SQS_NAMES: Mapping[str, str] = {
+    "ActionNames": "ActionName",
+    "Actions": "ActionName",
+    "AWSAccountIds": "AWSAccountId",
+    "AttributeNames": "AttributeName",
+    "Attributes": "Attribute",
+    "MessageAttributeNames": "MessageAttributeName",
+    "MessageAttributes": "MessageAttribute",
+    "MessageSystemAttributes": "MessageSystemAttribute",
+    "MessageSystemAttributeNames": "MessageSystemAttributeName",
+    "Messages": "Message",
+    "QueueUrls": "QueueUrl",
+    "TagKeys": "TagKey",
+    "Tags": "Tag",
+    "queueUrls": "QueueUrl",
+    "SendMessageBatchRequestEntryList": "SendMessageBatchRequestEntry",
+    "DeleteMessageBatchRequestEntryList": "DeleteMessageBatchRequestEntry",
+    "ChangeMessageVisibilityBatchRequestEntryList": "ChangeMessageVisibilityBatchRequestEntry",
+    "SendMessageBatchResultEntryList": "SendMessageBatchResultEntry",
+    "DeleteMessageBatchResultEntryList": "DeleteMessageBatchResultEntry",
+    "ChangeMessageVisibilityBatchResultEntryList": "ChangeMessageVisibilityBatchResultEntry",
+    "BatchResultErrorEntryList": "BatchResultErrorEntry",
+}
+"""What SQS's query protocol calls its lists and maps, by member or by shape: the model has lost these names since SQS
+speaks JSON, but old clients still use them. https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/"""
+
 
 def parse(model: Model, shape: Shape, form: Mapping[str, str]) -> dict[str, Json]:
     """The parameters of a form, such as `Attributes.entry.1.key=...`, as the shape structures them."""
@@ -43,7 +69,7 @@ def _structure_in(model: Model, shape: Shape, form: Mapping[str, str], prefix: s
     found: dict[str, Json] = {}
     for name, member in shape.members.items():
         # A flattened list's own location name names its items, so the member's name is tried as well.
-        for wire in dict.fromkeys((member.wire_name, name)):
+        for wire in dict.fromkeys((_old_name(model, member), member.wire_name, name)):
             value = _value_in(model, member, form, prefix + wire)
             if value is not None:
                 found[name] = value
@@ -68,17 +94,26 @@ def _value_in(model: Model, member: Member, form: Mapping[str, str], at: str) ->
             for lead in (f"{at}.entry.", f"{at}."):
                 if not _has(form, f"{lead}1"):
                     continue
-                key, value = shape.key.location_name or "key", shape.value.location_name or "value"
+                is_sqs = model.service == "sqs"
+                key = shape.key.location_name or ("Name" if is_sqs else "key")
+                value = shape.value.location_name or ("Value" if is_sqs else "value")
+                if is_sqs and member.shape_name == "TagMap":
+                    key = "Key"
                 return {
-                    form.get(f"{lead}{n}.{key}", form.get(f"{lead}{n}.Name", "")): _value_in(
-                        model, shape.value, form, f"{lead}{n}.{value}"
-                    )
+                    form.get(f"{lead}{n}.{key}", ""): _value_in(model, shape.value, form, f"{lead}{n}.{value}")
                     for n in _count(form, lead)
                 }
             return None
         case _:
             text = form.get(at)
             return None if text is None else _scalar_in(shape, text)
+
+
+def _old_name(model: Model, member: Member) -> str:
+    """A member's name in a form or document: SQS's old one where there is one."""
+    if model.service != "sqs":
+        return member.wire_name
+    return SQS_NAMES.get(member.shape_name) or SQS_NAMES.get(member.name) or member.wire_name
 
 
 def _scalar_in(shape: Shape, text: str) -> Json:
@@ -120,7 +155,7 @@ def _structure_out(model: Model, shape: Shape, members: Mapping[str, Json]) -> s
         member = shape.members.get(name)
         if member is None:
             raise TypeError(f"{model.service} {shape.name} has no member {name}")
-        text.append(_element(model, member, member.wire_name, value))
+        text.append(_element(model, member, _old_name(model, member), value))
     return "".join(text)
 
 
@@ -139,9 +174,12 @@ def _element(model: Model, member: Member, name: str, value: Json) -> str:
             key, inner = shape.key, shape.value
             pairs: Mapping[str, Json] = value
             entry = name if is_flat else "entry"
+            key_name, value_name = key.wire_name, inner.wire_name
+            if model.service == "sqs":
+                key_name, value_name = ("Key" if member.shape_name == "TagMap" else "Name"), "Value"
             text = "".join(
-                f"<{entry}>{_element(model, key, key.wire_name, name_in)}"
-                f"{_element(model, inner, inner.wire_name, element)}</{entry}>"
+                f"<{entry}>{_element(model, key, key_name, name_in)}"
+                f"{_element(model, inner, value_name, element)}</{entry}>"
                 for name_in, element in pairs.items()
             )
             return text if is_flat else f"<{name}>{text}</{name}>"

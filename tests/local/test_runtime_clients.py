@@ -19,7 +19,7 @@ SOURCES = {
     "bytes": "def handler(event, context):\n    return b'\\x00raw'\n",
     "no json": "def handler(event, context):\n    return object\n",
     "text": "def handler(event, context):\n    return 'ä'\n",
-    "decimals": "import decimal\ndef handler(event, context):\n    return [decimal.Decimal('1'), decimal.Decimal('2.5')]\n",
+    "decimals": "import decimal\ndef handler(event, context):\n    return [decimal.Decimal(t) for t in ('1', '2.5')]\n",
     "nan": "def handler(event, context):\n    return float('nan')\n",
     "prints": "def handler(event, context):\n    print('a', end='')\n    print('b\\nc')\n",
     "logs": "import logging\ndef handler(event, context):\n    logging.error('x %s', 1)\n    logging.info('hidden')\n",

@@ -8,6 +8,7 @@ Standard library and the public Runtime API only. Answers, error bodies and log 
 
 from __future__ import annotations
 
+import decimal
 import http.client
 import importlib
 import io
@@ -116,6 +117,13 @@ def describe(error: Exception, request_id: str) -> dict[str, Any]:
     return {"errorMessage": message, "errorType": kind, "requestId": request_id, "stackTrace": trace}
 
 
+def plain(value: Any) -> Any:
+    """A value JSON does not know as one it does: decimals are numbers."""
+    if isinstance(value, decimal.Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
 def emit(line: str) -> None:
     """Write one line of the log."""
     sys.stdout.write(line + "\n")
@@ -193,6 +201,8 @@ def main() -> None:
         call("POST", path, json.dumps(error), {"Lambda-Runtime-Function-Error-Type": error["errorType"]})
 
     set_up_logging()
+    # Runtimes before python3.12 escape what is not ASCII.
+    is_escaped = os.environ.get("AWS_EXECUTION_ENV", "") in {f"AWS_Lambda_python3.{minor}" for minor in range(12)}
     try:
         handler = find_handler(os.environ["_HANDLER"])
     except Exception as error:  # noqa: BLE001 - whatever importing raises is the function's failure
@@ -218,7 +228,7 @@ def main() -> None:
                 body, kind = result, "application/unknown"
             else:
                 try:
-                    body = json.dumps(result, ensure_ascii=False).encode()
+                    body = json.dumps(result, ensure_ascii=is_escaped, default=plain).encode()
                 except (TypeError, ValueError) as error:
                     raise Failure("Runtime.MarshalError", f"Unable to marshal response: {error}") from None
         except Exception as error:  # noqa: BLE001 - whatever the handler raises is its answer

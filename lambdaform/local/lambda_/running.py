@@ -78,12 +78,14 @@ class Fleet:
         spawner: Spawner,
         folder: Path,
         writer: Callable[[Blueprint, Key, str], LogWriter],
+        is_swept: bool = True,
         new_hex: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
         self._clock = clock
         self._spawner = spawner
         self._folder = folder
         self._writer = writer
+        self._is_swept = is_swept
         self._new_hex = new_hex
         self._pools: dict[Key, _Pool] = {}
         self._busy: Counter[tuple[str, str, str]] = Counter()
@@ -109,6 +111,7 @@ class Fleet:
         pool = self._pools.get(key)
         if pool is None:
             pool = self._pools[key] = _Pool()
+        self._recycle(pool)
         environment = pool.idle.pop() if pool.idle else self._make(key, blueprint)
         pool.busy.add(environment)
         try:
@@ -204,23 +207,27 @@ class Fleet:
         )
 
     def _sweep_later(self) -> None:
-        """One timer, set only while something is idle: a virtual clock can run out of timers."""
-        if not self._sweeping:
+        """Set the one timer, if it is not set.
+
+        A virtual clock that runs until nothing is left to happen must not wait for it, so there the environments
+        are only looked at before they are used.
+        """
+        if self._is_swept and not self._sweeping:
             self._sweeping = True
             self._clock.call_at(self._clock.now() + IDLE_LIFE, self._sweep)
 
     def _sweep(self) -> None:
         self._sweeping = False
-        oldest = self._clock.now() - IDLE_LIFE
         for pool in self._pools.values():
-            for environment in expired(pool.idle, oldest):
-                pool.idle.remove(environment)
-                environment.retire()
+            self._recycle(pool)
         self._pools = {key: pool for key, pool in self._pools.items() if pool.idle or pool.busy}
-        waiting = [each.idle_since for pool in self._pools.values() for each in pool.idle if _may_expire(each)]
-        if waiting:
-            self._sweeping = True
-            self._clock.call_at(min(waiting) + IDLE_LIFE, self._sweep)
+        if any(_may_expire(each) for pool in self._pools.values() for each in pool.idle):
+            self._sweep_later()
+
+    def _recycle(self, pool: _Pool) -> None:
+        for environment in expired(pool.idle, self._clock.now() - IDLE_LIFE):
+            pool.idle.remove(environment)
+            environment.retire()
 
 
 def expired(idle: Sequence[Environment], oldest: float) -> list[Environment]:

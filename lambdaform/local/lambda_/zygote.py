@@ -233,6 +233,8 @@ def become(order: dict[str, Any], namespaces: Namespaces | None) -> None:
     bootstrap: Any = importlib.import_module("awslambdaric.bootstrap")
     extension.initialize_client(runtime._user_agent())
     runtime.runtime_client = extension
+    # Made when its module was imported, before the runtime was known that decides how it writes text.
+    runtime.BaseLambdaRuntimeClient.marshaller = runtime.LambdaMarshaller()
     if "AWS_LAMBDA_LOG_FORMAT" in environ or "AWS_LAMBDA_LOG_LEVEL" in environ:
         bootstrap = importlib.reload(bootstrap)  # it reads both once, when it is imported
     bootstrap.run(environ["_HANDLER"], runtime.LambdaRuntimeClient(environ["AWS_LAMBDA_RUNTIME_API"]))
