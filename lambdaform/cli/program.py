@@ -162,6 +162,22 @@ def run(stack: StackClass, arguments: list[str] | None = None) -> NoReturn:
     sys.exit(run_program(build(stack), arguments))
 
 
+def main() -> NoReturn:
+    """The console command `lambdaform`, for what needs no stack."""
+    from lambdaform.cli.init import init
+
+    @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
+    @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version, help="Show it.")
+    def program() -> None:
+        """Declare an AWS Lambda architecture; check it, see it, run it here, deploy it.
+
+        Everything about one stack is its own command: python stacks/app.py --help
+        """
+
+    program.add_command(init)
+    sys.exit(run_program(program))
+
+
 def run_program(program: click.Command, arguments: list[str] | None = None) -> int:
     """Run a program; gives the exit code."""
     signal.signal(signal.SIGTERM, _terminated)

@@ -6,8 +6,19 @@ from lambdaform.checks.handler_code import find_handler
 from lambdaform.model.runtimes import Language
 
 FILES = {
-    "app.py": b"import helper\nfrom other import thing as renamed\ndef handler(e, c): ...\n"
-    b"async def later(e, c): ...\nalias = handler\nif True:\n    def guarded(e, c): ...\ntry:\n    import fast\nexcept ImportError:\n    fast = None\n",
+    "app.py": b"""
+import helper
+from other import thing as renamed
+def handler(e, c): ...
+async def later(e, c): ...
+alias = handler
+if True:
+    def guarded(e, c): ...
+try:
+    import fast
+except ImportError:
+    fast = None
+""",
     "open.py": b"from framework import *\n",
     "broken.py": b"x = 1\ndef handler(e, c)\n    pass\n",
     "pkg/__init__.py": b"def handler(e, c): ...\n",
