@@ -104,7 +104,10 @@ class Stack:
 
     @classmethod
     def main(cls) -> NoReturn:
-        """The command line of this stack: `validate`, `plan`, `deploy`, `local` and the rest."""
+        """The command line of this stack: `validate`, `plan`, `deploy`, `local` and the rest.
+
+        Where it uses resources of other stacks, those are deployed first.
+        """
         from lambdaform.cli.program import run
 
         run(cls)

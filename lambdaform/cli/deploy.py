@@ -142,5 +142,7 @@ def apply(
     from lambdaform.engine.plan import Action
 
     total = len(plan.changes) - plan.count(Action.KEEP)
-    lines = Lines(options, as_json=given["as_json"], total=total)
-    return deployment.apply(plan, packages, aws, progress=lines, parallelism=given.get("parallelism", 10), stop=stop)
+    with Lines(options, as_json=given["as_json"], total=total) as lines:
+        return deployment.apply(
+            plan, packages, aws, progress=lines, parallelism=given.get("parallelism", 10), stop=stop
+        )

@@ -79,8 +79,25 @@ def _summary(running: Running, state: State) -> str:
     for record in state.records.values():
         if record.kind == "lambda.url":
             lines.append(f"  {record.address.rsplit('.', 1)[-1]}: {record.outputs['url']}")
+    lines += _not_honoured(running)
     lines.append("  Ctrl-C ends it; saving a file deploys again")
     return "\n".join(lines)
+
+
+def _not_honoured(running: Running) -> list[str]:
+    """Declared settings that have no effect here, each once, with what they belong to."""
+    answer = running.request("GET", "/_lambdaform/fidelity")
+    found: dict[str, list[str]] = {}
+    for arn, differences in {**answer["functions"], **answer["resources"]}.items():
+        for each in differences:
+            found.setdefault(f"{each['setting']}: {each['says']}", []).append(arn.rsplit(":", 1)[-1])
+    if not found:
+        return []
+    lines = ["  accepted, and not as on AWS:"]
+    for what, names in found.items():
+        of = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        lines.append(click.style(f"    {what} ({of})", dim=True))
+    return lines
 
 
 class _Session:
@@ -114,8 +131,8 @@ class _Session:
             plan, state = deployment.plan(packages, account=account, delete_data=True)
             if not plan.changes:
                 return state or State(plan.key)
-            lines = Lines(options, as_json=False, total=len(plan.changes))
-            return deployment.apply(plan, packages, self._aws, progress=lines, stop=stop)
+            with Lines(options, as_json=False, total=len(plan.changes)) as lines:
+                return deployment.apply(plan, packages, self._aws, progress=lines, stop=stop)
 
     def state(self) -> State:
         """What is deployed so far."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
+from typing import Any, Self
 
 import click
 
@@ -28,12 +31,35 @@ class Lines:
         self._total = total
         self._count = 0
         self._began: dict[str, float] = {}
+        self._running: dict[str, str] = {}
+        self._status: Any = None
         self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        """Show what is going on below the lines, where there is a terminal to show it on."""
+        if not (self._json or self._options.quiet) and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+            from rich.console import Console
+
+            self._status = Console(stderr=True).status("")
+            self._status.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def _show(self) -> None:
+        if self._status is not None:
+            names = list(self._running.values())
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            self._status.update(", ".join(names[:3]) + more)
 
     def started(self, change: Change) -> None:
         """A step begins."""
         with self._lock:
             self._began[change.address] = time.monotonic()
+            self._running[change.address] = f"{_DOING[change.action]} {change.address}"
+            self._show()
             if self._json:
                 print_line({"event": "started", "address": change.address, "action": change.action.word})
             elif self._options.verbose:
@@ -43,6 +69,8 @@ class Lines:
         """A step is done."""
         with self._lock:
             self._count += 1
+            self._running.pop(change.address, None)
+            self._show()
             seconds = time.monotonic() - self._began.get(change.address, time.monotonic())
             if self._json:
                 print_line(
@@ -63,6 +91,8 @@ class Lines:
         """A step went wrong."""
         with self._lock:
             self._count += 1
+            self._running.pop(change.address, None)
+            self._show()
             if self._json:
                 print_line({"event": "failed", "address": change.address, "message": message, "hint": hint})
                 return
@@ -74,6 +104,8 @@ class Lines:
         """A step could not be tried."""
         with self._lock:
             self._count += 1
+            self._running.pop(change.address, None)
+            self._show()
             if self._json:
                 print_line({"event": "skipped", "address": change.address, "because": because})
                 return

@@ -135,7 +135,11 @@ class Control:
                     {"setting": each.setting, "says": each.says}
                     for each in not_honoured(function, is_isolated=self._aws.spawner.isolation == "namespaces")
                 ]
-        return {"functions": found}
+        others = {
+            resource: [{"setting": each.setting, "says": each.says} for each in held]
+            for resource, held in self._aws.plumbing.not_honoured().items()
+        }
+        return {"functions": found, "resources": others}
 
     async def _code(self, name: str) -> Response:
         key = name.removesuffix(".zip")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -94,7 +95,7 @@ def answer(model: Model, parsed: Parsed, result: Mapping[str, Json], request_id:
     metadata: Mapping[str, Json] = result.get("ResponseMetadata", {})
     request_id = metadata.get("RequestId", request_id)
     extra: Mapping[str, str] = metadata.get("HTTPHeaders", {})
-    headers = [("x-amzn-RequestId", request_id), ("Date", formatdate(time.time(), usegmt=True)), *extra.items()]
+    headers = [("x-amzn-RequestId", request_id), ("Date", _date(int(time.time()))), *extra.items()]
     members = {key: value for key, value in result.items() if key != "ResponseMetadata" and value is not None}
     shape = model.shape(operation.output) if operation.output else None
     if shape is not None and (unknown := members.keys() - shape.members.keys()):
@@ -401,6 +402,12 @@ def _text_out(value: Json) -> str:
     if isinstance(value, datetime):
         return formatdate(value.timestamp(), usegmt=True)
     return str(value)
+
+
+@functools.lru_cache(maxsize=2)
+def _date(second: int) -> str:
+    """The Date header, made once a second: it takes longer than the rest of an answer's head."""
+    return formatdate(second, usegmt=True)
 
 
 def _message(shape: Shape | None, fault: AwsFault, usual: str) -> dict[str, Json]:

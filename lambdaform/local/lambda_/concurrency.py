@@ -12,7 +12,6 @@ import attrs
 
 from lambdaform.local.lambda_.blueprints import Blueprints
 from lambdaform.local.lambda_.code import LARGEST_UNZIPPED, LARGEST_UPLOAD
-from lambdaform.local.lambda_.invoking import reserved_total
 from lambdaform.local.lambda_.naming import LATEST
 from lambdaform.local.lambda_.plane import Plane, invalid
 from lambdaform.local.lambda_.running import ACCOUNT_CONCURRENCY, UNRESERVED_MINIMUM, Key
@@ -35,7 +34,7 @@ async def put_function_concurrency(plane: Plane, call: Call) -> Mapping[str, Jso
             f" ReservedConcurrentExecutions  {wanted} should not be lower than "
             f"function's total provisioned concurrency [{provisioned}]."
         )
-    taken = reserved_total(plane, call.account, call.region) - (function.reserved_concurrency or 0)
+    taken = plane.store.reserved(call.account, call.region) - (function.reserved_concurrency or 0)
     if ACCOUNT_CONCURRENCY - taken - wanted < UNRESERVED_MINIMUM and wanted > 0:
         raise invalid(
             "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution "
@@ -66,7 +65,7 @@ async def put_provisioned_concurrency_config(plane: Plane, blueprints: Blueprint
         raise invalid(
             "Requested Provisioned Concurrency should not be greater than the reservedConcurrentExecution for function"
         )
-    free = ACCOUNT_CONCURRENCY - reserved_total(plane, call.account, call.region)
+    free = ACCOUNT_CONCURRENCY - plane.store.reserved(call.account, call.region)
     if function.reserved_concurrency is None and wanted > free - UNRESERVED_MINIMUM:
         lead = "Specified ConcurrentExecutions for function"
         raise invalid(
@@ -124,7 +123,7 @@ async def get_account_settings(plane: Plane, call: Call) -> Mapping[str, Json]:
         if key[:2] == (call.account, call.region)
         for version in layer.versions.values()
     )
-    reserved = reserved_total(plane, call.account, call.region)
+    reserved = plane.store.reserved(call.account, call.region)
     return {
         "AccountLimit": {
             "TotalCodeSize": TOTAL_CODE,

@@ -127,6 +127,8 @@ class Environment:
         self._memory: int | None = None
         self._peak = 0
         self._is_frozen = False
+        self._is_settling = False
+        """Whether the process has answered and not asked for the next event yet."""
         self._freezing: asyncio.Handle | None = None
         self._is_retired = False
         self._is_fresh = True
@@ -135,13 +137,18 @@ class Environment:
     # What the Runtime API tells
 
     def on_next(self) -> None:
+        is_waited_for = self._turn is not None and not self._turn.done()
+        if self._is_settling and not is_waited_for:
+            self._rest()
+        self._is_settling = False
         self._resolve("ready")
 
     def on_reply(self, reply: Reply) -> None:
         self._replied_at = time.monotonic()
         self._reply = reply
-        if reply.is_too_large:
-            self._resolve("too-large")
+        # As in Lambda the caller has its answer now; the process asks for the next event a moment later.
+        self._is_settling = True
+        self._resolve("too-large" if reply.is_too_large else "ready")
 
     def on_init_error(self, reply: Reply) -> None:
         self._reply = reply
@@ -171,6 +178,10 @@ class Environment:
         self._lines.clear()
         self._lines_size = 0
         self._wake()
+        if self._is_settling and self.is_ready:
+            self._turn = self._loop.create_future()
+            if await self._wait(timeout) != "ready":
+                self._drop_process()
         was_cold = self.served == 0 and self._is_fresh
         self.served += 1
         again = self._process is None or self._process.exited.done()
@@ -345,9 +356,7 @@ class Environment:
         )
         self._init_duration = None
         self._platform(platform_log.end(style, self._now(), report))
-        if turn == "ready" and self.is_ready:
-            self._rest()
-        else:
+        if turn != "ready" or not self.is_ready:
             self._drop_process()
         self.idle_since = self._now()
         return Ending(
@@ -436,6 +445,7 @@ class Environment:
             os.close(self._memory)
             self._memory = None
         self._is_frozen = False
+        self._is_settling = False
 
     def _resident(self) -> int:
         """Bytes of memory the process holds now; 0 where the system does not say."""

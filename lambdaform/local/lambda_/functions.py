@@ -136,7 +136,7 @@ async def delete_function(plane: Plane, call: Call) -> Mapping[str, Json]:
         plane.store.put(attrs.evolve(function, versions=_without(function.versions, qualifier)))
         plane.fleet.retire(lambda each: _is_of(each, key) and each.version == qualifier)
         return {"StatusCode": 204}
-    del plane.store.functions[key]
+    plane.store.remove(key)
     plane.fleet.retire(lambda each: _is_of(each, key))
     return {"StatusCode": 204}
 

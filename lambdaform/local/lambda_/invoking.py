@@ -131,7 +131,7 @@ class Invoking:
         admission = self._plane.fleet.admit(
             key,
             reserved=function.reserved_concurrency,
-            unreserved_limit=ACCOUNT_CONCURRENCY - reserved_total(self._plane, function.account, function.region),
+            unreserved_limit=ACCOUNT_CONCURRENCY - self._plane.store.reserved(function.account, function.region),
         )
         if admission != "admitted":
             raise throttled(admission)
@@ -215,15 +215,6 @@ def decide_version(alias: Alias, below: Callable[[int], int]) -> str:
         if below(1_000_000) < weight * 1_000_000:
             return number
     return alias.version
-
-
-def reserved_total(plane: Plane, account: str, region: str) -> int:
-    """How much of an account's concurrency is reserved by functions."""
-    return sum(
-        function.reserved_concurrency or 0
-        for key, function in plane.store.functions.items()
-        if key[0] == account and key[1] == region
-    )
 
 
 def throttled(reason: str) -> AwsFault:

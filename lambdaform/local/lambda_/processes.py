@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import json
 import os
 import signal
@@ -266,16 +267,14 @@ class Executing:
 
 
 def has_aws_client() -> bool:
-    """Whether AWS's own runtime client can be used here: it must be installed, and the system must be Linux."""
-    import importlib.util
-
-    return sys.platform == "linux" and importlib.util.find_spec("runtime_client") is not None
+    """Whether AWS's own runtime client can be used here: it must be installed, on a Linux of this decade."""
+    return (
+        sys.platform == "linux" and hasattr(os, "pidfd_open") and importlib.util.find_spec("runtime_client") is not None
+    )
 
 
 def assemble_runtime(folder: Path) -> Path:
     """Make `folder` hold links to what AWS's Python runtime ships, so that nothing else of ours is importable."""
-    import importlib.util
-
     folder.mkdir(parents=True, exist_ok=True)
     for name in SHIPPED:
         spec = importlib.util.find_spec(name)

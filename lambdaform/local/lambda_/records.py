@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 
 import attrs
@@ -39,17 +39,23 @@ class Records:
     def __init__(self) -> None:
         self._records: deque[Record] = deque()
         self._size = 0
+        self._attempts: Counter[str] = Counter()
 
     def add(self, record: Record) -> None:
         """Keep a record; the oldest ones go when there are too many, or too large ones."""
         self._records.append(record)
         self._size += _size(record)
+        self._attempts[record.request_id] += 1
         while len(self._records) > MOST_RECORDS or (self._size > MOST_BYTES and len(self._records) > 1):
-            self._size -= _size(self._records.popleft())
+            oldest = self._records.popleft()
+            self._size -= _size(oldest)
+            self._attempts[oldest.request_id] -= 1
+            if not self._attempts[oldest.request_id]:
+                del self._attempts[oldest.request_id]
 
     def attempts(self, request_id: str) -> int:
         """How often a request id has run among the last records."""
-        return sum(record.request_id == request_id for record in self._records)
+        return self._attempts[request_id]
 
     def of(self, name: str | None) -> Sequence[Record]:
         """The records of a function, by name or ARN; all of them for None."""
@@ -60,6 +66,7 @@ class Records:
     def clear(self) -> None:
         """Forget all."""
         self._records.clear()
+        self._attempts.clear()
         self._size = 0
 
 

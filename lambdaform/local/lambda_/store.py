@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import attrs
@@ -32,17 +33,29 @@ class Store:
         """By UUID."""
         self.signing: dict[str, SigningConfig] = {}
         """By ARN."""
+        self._reserved: Counter[tuple[str, str]] = Counter()
 
     def put(self, function: Function) -> Function:
         """Keep a function's new value."""
-        self.functions[(function.account, function.region, function.name)] = function
+        key = (function.account, function.region, function.name)
+        self._reserve(self.functions.get(key), -1)
+        self.functions[key] = function
+        self._reserve(function, 1)
         return function
+
+    def remove(self, key: Key) -> None:
+        """Forget a function."""
+        self._reserve(self.functions.pop(key), -1)
+
+    def reserved(self, account: str, region: str) -> int:
+        """The concurrency that functions of an account reserve in a Region; asked on every invocation."""
+        return self._reserved[(account, region)]
 
     def change(self, key: Key, change: Callable[[Function], Function]) -> None:
         """Replace a function that may have gone in the meantime."""
         function = self.functions.get(key)
         if function is not None:
-            self.functions[key] = change(function)
+            self.put(change(function))
 
     def put_layer(self, layer: Layer) -> Layer:
         """Keep a layer's new value."""
@@ -62,6 +75,13 @@ class Store:
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a checkpoint."""
         self.functions = dict(snapshot.functions)
+        self._reserved.clear()
+        for function in self.functions.values():
+            self._reserve(function, 1)
         self.layers = dict(snapshot.layers)
         self.mappings = dict(snapshot.mappings)
         self.signing = dict(snapshot.signing)
+
+    def _reserve(self, function: Function | None, sign: int) -> None:
+        if function is not None and function.reserved_concurrency:
+            self._reserved[(function.account, function.region)] += sign * function.reserved_concurrency

@@ -156,18 +156,22 @@ def prepare(runtime: str) -> None:
 
 def serve(control: socket.socket, isolation: str) -> dict[str, Any]:
     """Fork on request and report exits; returns in the child, with what it is to become."""
-    wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signal.signal(signal.SIGCHLD, _ignore)
-    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's: it ends its children itself
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     me = os.getpid()
     control.send(json.dumps({"ready": True, "isolation": isolation}).encode())
+    # Process descriptors, not SIGCHLD: that would come with every freeze and thaw of a child too.
+    waiting = select.poll()
+    waiting.register(control, select.POLLIN)
+    children: dict[int, int] = {}
     while True:
-        ready, _, _ = select.select([control.fileno(), wake_read], [], [])
-        if wake_read in ready:
-            os.read(wake_read, 4096)
-            reap(control)
+        ready = [fd for fd, _ in waiting.poll()]
+        for fd in ready:
+            if fd in children:
+                _, status = os.waitpid(children[fd], 0)
+                control.send(json.dumps({"exited": children.pop(fd), "status": status}).encode())
+                waiting.unregister(fd)
+                os.close(fd)
         if control.fileno() not in ready:
             continue
         try:
@@ -179,8 +183,6 @@ def serve(control: socket.socket, isolation: str) -> dict[str, Any]:
         order = json.loads(message)
         pid = os.fork()
         if pid == 0:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             os.setsid()
             die_with(me)
@@ -192,23 +194,10 @@ def serve(control: socket.socket, isolation: str) -> dict[str, Any]:
             return order
         for fd in fds:
             os.close(fd)
+        descriptor = os.pidfd_open(pid)
+        children[descriptor] = pid
+        waiting.register(descriptor, select.POLLIN)
         control.send(json.dumps({"spawned": order["spawn"], "pid": pid}).encode())
-
-
-def _ignore(number: int, frame: object) -> None:
-    """A handler in Python makes the signal wake the wait below; nothing else is to be done in it."""
-
-
-def reap(control: socket.socket) -> None:
-    """Report every child that has ended."""
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if pid == 0:
-            return
-        control.send(json.dumps({"exited": pid, "status": status}).encode())
 
 
 def become(order: dict[str, Any], namespaces: Namespaces | None) -> None:

@@ -1,0 +1,206 @@
+"""Reference pages made from the code: `python -m lambdaform.render.reference docs`.
+
+Nothing on them is typed twice: fields and limits come from the marks, sentences from the docstrings, rules from the
+checks, commands from click, differences from the local AWS's own list.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+import sys
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import attrs
+import click
+
+from lambdaform.model.marks import Field, fields_of
+from lambdaform.model.output import OutputField, Unreadable
+from lambdaform.model.resource import Resource
+
+NOTE = "<!-- Made from the code by `python -m lambdaform.render.reference docs`: change it there. -->\n"
+
+
+@lru_cache(maxsize=64)
+def field_docs(cls: type) -> Mapping[str, str]:
+    """The sentence under each field of a class, its parents' included, read from the source."""
+    found: dict[str, str] = {}
+    for each in reversed(cls.__mro__):
+        if not attrs.has(each):
+            continue
+        tree = ast.parse(inspect.cleandoc(inspect.getsource(each)))
+        body = cast(ast.ClassDef, tree.body[0]).body
+        for statement, following in itertools.pairwise(body):
+            if (
+                isinstance(statement, ast.AnnAssign)
+                and isinstance(statement.target, ast.Name)
+                and isinstance(following, ast.Expr)
+                and isinstance(following.value, ast.Constant)
+                and isinstance(following.value.value, str)
+            ):
+                found[statement.target.id] = " ".join(following.value.value.split())
+    return found
+
+
+def _default(field: Field) -> str:
+    value = field.default
+    if value is attrs.NOTHING:
+        return "needed"
+    if value is None or value in ((), {}, "") or isinstance(value, Unreadable):
+        return ""
+    return f"`{value}`"
+
+
+def _limits(field: Field) -> str:
+    parts = [limit.words() for limit in field.limits]
+    if field.replaces:
+        parts.append("a change replaces it")
+    return "; ".join(parts)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _fields(cls: type) -> Iterator[str]:
+    docs = field_docs(cls)
+    yield "| setting | default | allowed | |\n|---|---|---|---|"
+    for name, field in fields_of(cls).items():
+        row = (f"`{name}`", _default(field), _limits(field), docs.get(name, ""))
+        yield "| " + " | ".join(_cell(part) for part in row) + " |"
+
+
+def _outputs(cls: type) -> Iterator[str]:
+    for each in cls.__mro__:
+        for name, value in vars(each).items():
+            if isinstance(value, OutputField):
+                yield f"- `{name}`: {cast(OutputField[Any], value).doc}"
+
+
+def _methods(cls: type) -> Iterator[str]:
+    for name, value in vars(cls).items():
+        plain: Any = cast(Any, value).__func__ if isinstance(value, classmethod) else value
+        if name.startswith("_") or not inspect.isfunction(plain) or name in ("expand", "outputs_of_arn"):
+            continue
+        doc = (inspect.getdoc(plain) or "").split("\n\n")[0]
+        yield f"- `{name}{_signature(plain)}`: {' '.join(doc.split())}"
+
+
+def _signature(function: Any) -> str:
+    names: list[str] = []
+    for parameter in list(inspect.signature(function).parameters.values())[1:]:
+        default = "" if parameter.default is inspect.Parameter.empty else f"={parameter.default!r}"
+        names.append(parameter.name + default)
+    return f"({', '.join(names)})"
+
+
+def resources_page() -> str:
+    """Every kind of resource."""
+    from lambdaform.resources.catalog import class_of, kinds
+
+    lines = [
+        NOTE,
+        "# Resources\n",
+        "Times take seconds, a text such as `5 min`, or a `timedelta`; sizes megabytes or `2 GB`.\n",
+    ]
+    for kind in kinds():
+        cls: type[Resource] = class_of(kind)
+        doc = inspect.getdoc(cls) or ""
+        lines += [f"## {cls.__name__}\n", f"`{kind}`. {doc}\n", *_fields(cls), ""]
+        for heading, found in (("Outputs", list(_outputs(cls))), ("Methods", list(_methods(cls)))):
+            if found:
+                lines += [f"{heading}:\n", *found, ""]
+    return "\n".join(lines)
+
+
+def rules_page() -> str:
+    """Every rule that a declaration is checked against."""
+    from lambdaform.checks.catalog import listing
+
+    lines = [NOTE, "# Rules\n"]
+    lines.append(
+        'Warnings, notes and advice are silenced with `suppress={"rule-id": "reason"}` on the resource; what AWS'
+    )
+    lines += ["refuses is not.\n", "| rule | | what holds | can be suppressed |\n|---|---|---|---|"]
+    for entry in listing():
+        name = f"[{entry.id}]({entry.link})" if entry.link else entry.id
+        lines.append(f"| {name} | {entry.severity} | {_cell(entry.summary)} | {'yes' if entry.suppressible else ''} |")
+    return "\n".join(lines) + "\n"
+
+
+def commands_page() -> str:
+    """Every command with its options."""
+    from lambdaform.cli.program import EXIT_CODES, LazyGroup
+
+    group = LazyGroup(name="app.py")
+    context = click.Context(group, info_name="python stacks/app.py", terminal_width=100, color=False)
+    lines = [NOTE, "# Command line\n"]
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        text = command.get_help(click.Context(command, info_name=name, parent=context, terminal_width=100))
+        lines += [f"## {name}\n", "```text", text, "```\n"]
+    lines += ["## Exit codes\n", "```text", EXIT_CODES.replace("\b\n", "").strip(), "```", ""]
+    return "\n".join(lines)
+
+
+def _differences(module: ModuleType) -> Iterator[tuple[str, str]]:
+    """The literal `Difference(setting, says)` of a module; the varying parts of texts stay as they are written."""
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Difference" and len(node.args) == 2:
+            texts = [_text_of(argument) for argument in node.args]
+            if all(texts):
+                yield texts[0], texts[1]
+        elif isinstance(node, ast.Tuple) and len(node.elts) == 2:
+            pair = [each.value for each in node.elts if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+            if len(pair) == 2 and " " in pair[1]:
+                yield pair[0], pair[1]
+
+
+def _text_of(node: ast.expr) -> str:
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text_of(part) if isinstance(part, ast.Constant) else "…" for part in node.values)
+    return ""
+
+
+def fidelity_page() -> str:
+    """What the local AWS accepts and does not honour."""
+    from lambdaform.local import differences
+    from lambdaform.local.lambda_ import fidelity
+
+    lines = [NOTE, "# Fidelity\n"]
+    lines.append(
+        "What the local AWS accepts without honouring it. `local` says which of these the stack at hand meets, and"
+    )
+    lines.append(
+        "`GET /_lambdaform/fidelity` answers the same as JSON. What is not listed is meant to behave as AWS does.\n"
+    )
+    for title, module in (("Functions", fidelity), ("Queues, topics, buses, schedules, mappings", differences)):
+        lines += [f"## {title}\n", "| setting or behaviour | here |\n|---|---|"]
+        lines += [f"| {_cell(setting)} | {_cell(says)} |" for setting, says in _differences(module)]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def pages() -> Mapping[str, str]:
+    """Path below the docs folder to content."""
+    return {
+        "reference/resources.md": resources_page(),
+        "reference/rules.md": rules_page(),
+        "reference/commands.md": commands_page(),
+        "explanation/fidelity.md": fidelity_page(),
+    }
+
+
+if __name__ == "__main__":
+    for path, content in pages().items():
+        target = Path(sys.argv[1]) / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(content, encoding="utf-8")

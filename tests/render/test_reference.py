@@ -1,0 +1,82 @@
+"""Reference pages are what the code says, and pictures show what flows."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from lambdaform.render.dot import dot_of
+from lambdaform.render.drawing import draw
+from lambdaform.render.mermaid import mermaid_of
+from lambdaform.render.picture import Look, Picture, picture_of
+from lambdaform.render.reference import pages
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_committed_pages_are_what_the_code_says() -> None:
+    for path, content in pages().items():
+        assert (ROOT / "docs" / path).read_text() == content, "run: python -m lambdaform.render.reference docs"
+
+
+@pytest.fixture(scope="module")
+def picture() -> Picture:
+    path = ROOT / "stacks" / "app.py"
+    spec = importlib.util.spec_from_file_location("pictured_app", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module: ModuleType = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return picture_of(module.Orders().graph())
+
+
+def test_a_picture_has_a_tile_for_what_people_speak_of_and_none_for_roles(picture: Picture) -> None:
+    assert sorted(tile.id for tile in picture.tiles) == [
+        "dynamodb.table.orders",
+        "events.rule.auditor",
+        "lambda.function.api",
+        "lambda.function.auditor",
+        "lambda.function.notifier",
+        "lambda.function.report",
+        "lambda.function.worker",
+        "lambda.layer.catalogue",
+        "lambda.url.api",
+        "s3.bucket.reports",
+        "scheduler.schedule.report",
+        "sns.topic.shipped",
+        "sqs.queue.dead",
+        "sqs.queue.inbox",
+    ]
+
+
+def test_events_uses_and_failures_are_arrows_of_their_own_look(picture: Picture) -> None:
+    arrows = {(arrow.tail, arrow.head): (arrow.label, arrow.look) for arrow in picture.arrows}
+
+    assert arrows["sqs.queue.inbox", "lambda.function.worker"] == ("batch 10", Look.EVENT)
+    assert arrows["lambda.function.api", "sqs.queue.inbox"] == ("send", Look.USE)
+    assert arrows["sqs.queue.inbox", "sqs.queue.dead"] == ("after 5 receives", Look.FAILURE)
+    assert arrows["lambda.function.report", "sqs.queue.dead"] == ("on failure", Look.FAILURE)
+
+
+def test_the_same_picture_is_the_same_bytes(picture: Picture) -> None:
+    assert draw(dot_of(picture), "svg") == draw(dot_of(picture), "svg")
+
+
+def test_a_picture_is_drawn_without_any_program_of_the_system(picture: Picture) -> None:
+    assert draw(dot_of(picture), "png").startswith(b"\x89PNG")
+    assert b"</svg>" in draw(dot_of(picture), "svg")
+
+
+def test_mermaid_names_every_tile_once(picture: Picture) -> None:
+    text = mermaid_of(picture)
+
+    for tile in picture.tiles:
+        assert (
+            text.count(f"    {tile.id.replace('.', '_')}[")
+            + text.count(f"    {tile.id.replace('.', '_')}(")
+            + (text.count(f"    {tile.id.replace('.', '_')}{{"))
+            == 1
+        )
