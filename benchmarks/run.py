@@ -108,7 +108,8 @@ import asyncio
 class Answer(asyncio.Protocol):
     def connection_made(self, transport): self.transport = transport
     def data_received(self, data):
-        self.transport.write(b"HTTP/1.1 200 OK\\r\\nContent-Type: application/json\\r\\nContent-Length: 2\\r\\n\\r\\n{}")
+        self.transport.write(b"HTTP/1.1 200 OK\\r\\n"
+            b"Content-Type: application/json\\r\\nContent-Length: 2\\r\\n\\r\\n{}")
 async def main():
     server = await asyncio.get_running_loop().create_server(Answer, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)

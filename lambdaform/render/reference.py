@@ -1,4 +1,4 @@
-"""Reference pages made from the code: `python -m lambdaform.render.reference docs`.
+"""Reference pages made from the code; `python docs/make.py` writes them.
 
 Nothing on them is typed twice: fields and limits come from the marks, sentences from the docstrings, rules from the
 checks, commands from click, differences from the local AWS's own list.
@@ -9,10 +9,8 @@ from __future__ import annotations
 import ast
 import inspect
 import itertools
-import sys
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
@@ -23,7 +21,7 @@ from lambdaform.model.marks import Field, fields_of
 from lambdaform.model.output import OutputField, Unreadable
 from lambdaform.model.resource import Resource
 
-NOTE = "<!-- Made from the code by `python -m lambdaform.render.reference docs`: change it there. -->\n"
+NOTE = "<!-- Made from the code by `python docs/make.py`: change it there. -->\n"
 
 
 @lru_cache(maxsize=64)
@@ -133,11 +131,8 @@ def rules_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def commands_page() -> str:
-    """Every command with its options."""
-    from lambdaform.cli.program import EXIT_CODES, LazyGroup
-
-    group = LazyGroup(name="app.py")
+def commands_page(group: click.Group, exit_codes: str) -> str:
+    """Every command of a program with its options."""
     context = click.Context(group, info_name="python stacks/app.py", terminal_width=100, color=False)
     lines = [NOTE, "# Command line\n"]
     for name in group.list_commands(context):
@@ -145,7 +140,7 @@ def commands_page() -> str:
         assert command is not None
         text = command.get_help(click.Context(command, info_name=name, parent=context, terminal_width=100))
         lines += [f"## {name}\n", "```text", text, "```\n"]
-    lines += ["## Exit codes\n", "```text", EXIT_CODES.replace("\b\n", "").strip(), "```", ""]
+    lines += ["## Exit codes\n", "```text", exit_codes.replace("\b\n", "").strip(), "```", ""]
     return "\n".join(lines)
 
 
@@ -187,20 +182,3 @@ def fidelity_page() -> str:
         lines += [f"| {_cell(setting)} | {_cell(says)} |" for setting, says in _differences(module)]
         lines.append("")
     return "\n".join(lines)
-
-
-def pages() -> Mapping[str, str]:
-    """Path below the docs folder to content."""
-    return {
-        "reference/resources.md": resources_page(),
-        "reference/rules.md": rules_page(),
-        "reference/commands.md": commands_page(),
-        "explanation/fidelity.md": fidelity_page(),
-    }
-
-
-if __name__ == "__main__":
-    for path, content in pages().items():
-        target = Path(sys.argv[1]) / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(content, encoding="utf-8")

@@ -75,7 +75,8 @@ def test_the_hash_is_the_same_under_every_python_there_is(tmp_path: Path) -> Non
         "import sys; from pathlib import Path\n"
         "from lambdaform.model.code import Build, Code\n"
         "from lambdaform.packaging.packager import Packager\n"
-        f"print(Packager(Path({str(tmp_path / 'c')!r})).contents(Build(Code({str(code)!r}), 'python3.13', 'x86_64')).hash)"
+        f"build = Build(Code({str(code)!r}), 'python3.13', 'x86_64')\n"
+        f"print(Packager(Path({str(tmp_path / 'c')!r})).contents(build).hash)"
     )
     site = next(path for path in sys.path if path.endswith("site-packages"))
     found = {sys.executable}

@@ -1,0 +1,26 @@
+"""Writes the pages that are made from the code: `python docs/make.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from lambdaform.cli.program import EXIT_CODES, LazyGroup
+from lambdaform.render.reference import commands_page, fidelity_page, resources_page, rules_page
+
+DOCS = Path(__file__).parent
+
+
+def pages() -> Mapping[str, str]:
+    """Path below the docs folder to content."""
+    return {
+        "reference/resources.md": resources_page(),
+        "reference/rules.md": rules_page(),
+        "reference/commands.md": commands_page(LazyGroup(name="app.py"), EXIT_CODES),
+        "explanation/fidelity.md": fidelity_page(),
+    }
+
+
+if __name__ == "__main__":
+    for path, content in pages().items():
+        (DOCS / path).write_text(content, encoding="utf-8")
