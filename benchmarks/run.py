@@ -81,7 +81,7 @@ def recorded(folder: Path, many: int) -> Path:
     shutil.copytree(HERE / "stacks", folder, dirs_exist_ok=True)
     (folder / "pyproject.toml").write_text("")
     code = (
-        "import os; os.environ['MANY'] = '%d'\n"
+        f"import os; os.environ['MANY'] = '{many}'\n"
         "import many\n"
         "from pathlib import Path\n"
         "from lambdaform.engine.deployment import Deployment\n"
@@ -98,7 +98,7 @@ def recorded(folder: Path, many: int) -> Path:
         "    for n in deployment.graph.nodes.values()}\n"
         "state.manifests = {p.hash: p.manifest() for p in packages.values()}\n"
         "save(state, deployment.store.path(key))\n"
-    ) % many
+    )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=folder, env=ENVIRONMENT)
     return folder
 

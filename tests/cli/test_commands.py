@@ -261,3 +261,19 @@ def test_a_handler_that_is_not_there_is_a_problem_with_the_nearest_name(project:
 
     assert result.returncode == 3
     assert "handle" in result.stderr
+
+
+def test_local_deploys_says_where_it_is_and_what_it_does_not_honour(project: Project) -> None:
+    result = project.run("local", "--port", "0", "--once")
+
+    assert result.returncode == 0, result.stderr
+    assert "local AWS at http://127.0.0.1:" in result.stderr
+    assert "Role: the role's permissions are not enforced" in result.stderr
+    assert not list((project.folder / ".lambdaform").rglob("*local-*"))
+
+
+def test_a_diagram_is_drawn_where_it_is_asked_for(project: Project) -> None:
+    result = project.run("diagram", "-o", "pictures/shop.svg")
+
+    assert result.returncode == 0, result.stderr
+    assert "</svg>" in (project.folder / "pictures" / "shop.svg").read_text()
