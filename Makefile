@@ -27,7 +27,6 @@ check: setup
 	$(BIN)/mypy lambdaform/__init__.py stacks/app.py
 
 bench: setup
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --group bench
 	$(BIN)/python benchmarks/run.py
 
 clean:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import attrs
@@ -50,7 +50,7 @@ class Facts:
     """Bytes of the largest zip that can be deployed, such as `UPLOAD_LIMIT`; None where a bucket takes larger ones."""
     read: Callable[[str, str], bytes | None] = _unread
     """A function's address and a path in its package to what the file holds; None where it cannot be told."""
-    deployed: frozenset[str] = frozenset()
+    deployed: Container[str] = frozenset[str]()
     """Addresses that exist already, as far as state says: AWS goes on updating what it no longer creates."""
 
 

@@ -6,7 +6,7 @@ Commands, tests and the local AWS's reload all go through `Deployment`; it holds
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,18 +87,10 @@ class Deployment:
             packages=packages,
             account=self.account,
             region_is_known=self.region_is_known,
-            deployed=self._deployed(),
+            deployed=_Deployed(self),
             read=lambda address, path: self.packager.read(builds[address], path),
         )
         return [*found, *check(self.graph, facts)]
-
-    def _deployed(self) -> frozenset[str]:
-        """Addresses in the recorded state; none where it cannot be told, which only makes rules stricter."""
-        try:
-            state = self.store.find(self.key(self.account))
-        except LambdaformError:
-            return frozenset()
-        return frozenset() if state is None else frozenset(state.records)
 
     # -- planning
 
@@ -274,6 +266,26 @@ def _store(deployment: Deployment) -> FolderStore:
 
 def _packager(deployment: Deployment) -> Packager:
     return Packager(deployment.root / STATE_FOLDER / "cache", say=deployment.say)
+
+
+class _Deployed(Container[str]):
+    """Addresses in the recorded state, read when a rule first asks: most declarations never make one ask.
+
+    None where it cannot be told, which only makes rules stricter.
+    """
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._addresses: frozenset[str] | None = None
+
+    def __contains__(self, address: object) -> bool:
+        if self._addresses is None:
+            try:
+                state = self._deployment.store.find(self._deployment.key(self._deployment.account))
+            except LambdaformError:
+                state = None
+            self._addresses = frozenset(state.records) if state is not None else frozenset()
+        return address in self._addresses
 
 
 def errors_of(problems: list[Problem]) -> list[Problem]:

@@ -121,7 +121,7 @@ class Planner:
             not self._dirty
             and record.declared == node.props
             and (package is None or package.hash == record.package)
-            and not _looks_elsewhere(node.props)
+            and not (self._graph.stacks and _looks_elsewhere(node.props))
             and node.address not in self._state.kept
         ):
             return None
