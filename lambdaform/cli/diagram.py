@@ -20,11 +20,12 @@ _ENDINGS = {".svg": "svg", ".png": "png", ".dot": "dot", ".gv": "dot", ".mmd": "
 @shared_options
 @click.option("-o", "--out", metavar="FILE", help="Where to; - is stdout. The stack's name and .svg when not given.")
 @click.option("--format", "form", type=click.Choice(FORMS), help="What; told by the file's ending when not given.")
+@click.option("--detail", is_flag=True, help="With the main settings in the tiles.")
 @click.pass_obj
-def diagram(options: Options, /, out: str | None, form: str | None, **given: Any) -> None:
+def diagram(options: Options, /, out: str | None, form: str | None, detail: bool, **given: Any) -> None:
     """Draw what feeds what, what uses what, and where failures go. Needs no program installed beside lambdaform."""
     from lambdaform.render.dot import dot_of
-    from lambdaform.render.drawing import draw
+    from lambdaform.render.drawing import NoRenderer, draw
     from lambdaform.render.mermaid import mermaid_of
     from lambdaform.render.picture import picture_of
 
@@ -35,22 +36,31 @@ def diagram(options: Options, /, out: str | None, form: str | None, **given: Any
     chosen = form or (_ENDINGS.get(path.suffix.lower()) if path is not None else "svg")
     if chosen is None:
         raise click.UsageError(f"{path} does not tell the format; give --format {', '.join(FORMS)}")
-    picture = picture_of(graph)
-    if chosen == "mermaid":
-        content = mermaid_of(picture).encode()
-    elif chosen == "dot":
-        content = dot_of(picture).encode()
+    picture = picture_of(graph, detail=detail)
+    if chosen in ("mermaid", "dot"):
+        content = (mermaid_of(picture) if chosen == "mermaid" else dot_of(picture)).encode()
     else:
-        content = draw(dot_of(picture), chosen)
+        try:
+            content = draw(dot_of(picture), chosen)
+        except NoRenderer as error:
+            if path is not None:
+                instead = path.with_suffix(".dot")
+                _write(instead, dot_of(picture).encode())
+                error.message += f"; only {instead} was written"
+            raise
     if path is None:
         sys.stdout.buffer.write(content)
         return
+    _write(path, content)
+    options.say(f"{path}: {len(picture.tiles)} tiles, {len(picture.arrows)} arrows")
+
+
+def _write(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     except OSError as error:
         raise LambdaformError(f"the picture cannot be written to {path}: {error.strerror or error}") from error
-    options.say(f"{path}: {len(picture.tiles)} tiles, {len(picture.arrows)} arrows")
 
 
 def _ending(form: str | None) -> str:

@@ -1,20 +1,24 @@
-"""A picture of an architecture as data: tiles and arrows, made from a graph.
+"""A picture of an architecture as data: tiles, arrows and groups, made from a graph.
 
 It shows what flows, not what depends: sources feed functions, functions use resources, failures go where failures go.
 Roles, policies, log groups, permissions, versions and the like belong to their function and are not drawn.
+What a tile is called and says is in `lambdaform.render.tiles`.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import attrs
 
-from lambdaform.model.graph import Graph, Node, references_in
+from lambdaform.model.graph import REFERENCES, Graph, Node
 from lambdaform.model.resource import Grant, Resource
+from lambdaform.render.tiles import Group, Tile, details_of, elsewhere, mapping_label, name_of, outside, word_of
 from lambdaform.resources.lambda_function import Function
+
+Json = Any
 
 
 class Look(enum.Enum):
@@ -22,29 +26,20 @@ class Look(enum.Enum):
 
     EVENT = "event"
     USE = "use"
+    PART = "part"
     FAILURE = "failure"
 
 
 @attrs.frozen
-class Tile:
-    """One box."""
-
-    id: str
-    name: str
-    word: str
-    """What it is: `function`."""
-    family: str
-    """What kind of thing, for its colour: `compute`, `messaging`, `data`, `time`, `edge`."""
-
-
-@attrs.frozen
 class Arrow:
-    """One line from tile to tile."""
+    """One line from tile to tile, in the direction in which something flows."""
 
     tail: str
     head: str
     label: str
     look: Look
+    both: bool = False
+    """Whether something flows back as well."""
 
 
 @attrs.frozen
@@ -54,123 +49,152 @@ class Picture:
     title: str
     tiles: tuple[Tile, ...]
     arrows: tuple[Arrow, ...]
+    groups: tuple[Group, ...] = ()
 
 
-_FAMILIES = {
-    "lambda.function": ("function", "compute"),
-    "lambda.layer": ("layer", "layer"),
-    "sqs.queue": ("queue", "messaging"),
-    "sns.topic": ("topic", "messaging"),
-    "events.bus": ("event bus", "messaging"),
-    "kinesis.stream": ("stream", "messaging"),
-    "dynamodb.table": ("table", "data"),
-    "s3.bucket": ("bucket", "data"),
-}
-_OWN_TILES = {"scheduler.schedule": ("schedule", "time"), "events.rule": ("rule", "time")}
+def picture_of(graph: Graph, *, detail: bool = False) -> Picture:
+    """The picture of a graph, with the main settings in the tiles if wanted; the same graph gives the same picture."""
+    return _Painter(graph, detail).paint()
 
 
-def picture_of(graph: Graph) -> Picture:
-    """The picture of a graph; the same graph gives the same picture."""
-    tiles: dict[str, Tile] = {}
-    arrows: dict[tuple[str, str, str, Look], Arrow] = {}
+class _Painter:
+    """Makes one picture: first the stack's own tiles, then the arrows, with tiles of what lies outside as they come."""
 
-    def tile(node: Node, word: str, family: str, name: str | None = None) -> None:
-        tiles[node.address] = Tile(node.address, name or node.name, word, family)
+    def __init__(self, graph: Graph, detail: bool) -> None:
+        self.graph = graph
+        self.detail = detail
+        self.tiles: dict[str, Tile] = {}
+        self.groups: dict[str, Group] = {}
+        self.arrows: dict[Arrow, None] = {}
 
-    def arrow(tail: str | None, head: str | None, label: str, look: Look) -> None:
-        if tail is not None and head is not None and tail in tiles and head in tiles:
-            arrows.setdefault((tail, head, label, look), Arrow(tail, head, label, look))
+    def paint(self) -> Picture:
+        for node in self.graph.nodes.values():
+            word = word_of(node.kind)
+            if word is not None:
+                lines = details_of(node, everything=self.detail)
+                self.tiles[node.address] = Tile(node.address, name_of(node), *word, lines=lines)
+        for node in self.graph.nodes.values():
+            self._flows(node)
+        title = f"{self.graph.stack} ({self.graph.stage})"
+        return Picture(title, tuple(self.tiles.values()), tuple(self.arrows), tuple(self.groups.values()))
 
-    for node in graph.nodes.values():
-        if node.kind in _FAMILIES:
-            tile(node, *_FAMILIES[node.kind])
-        elif node.kind in _OWN_TILES:
-            tile(node, *_OWN_TILES[node.kind], name=_moment(node))
-        elif node.kind == "lambda.url":
-            tile(node, "HTTPS", "edge", name="function URL")
-    for node in graph.nodes.values():
-        _flows(node, graph, arrow)
-    return Picture(f"{graph.stack} ({graph.stage})", tuple(tiles.values()), tuple(arrows.values()))
+    def _flows(self, node: Node) -> None:
+        props = node.props
+        function, failed = self._tile(props.get("function")), self._tile(props.get("on_failure"))
+        match node.kind:
+            case "lambda.event_source_mapping":
+                self._arrow(self._tile(props.get("source")), function, mapping_label(props, self.detail), Look.EVENT)
+                self._arrow(function, failed, "on failure", Look.FAILURE)
+            case "lambda.url":
+                self._arrow(node.address, function, "", Look.EVENT)
+            case "sns.subscription":
+                label = "filtered" if "filter" in props else ""
+                topic = self._tile(props.get("topic"))
+                self._arrow(topic, self._tile(props.get("endpoint")), label, Look.EVENT)
+                self._arrow(topic, self._tile(props.get("dead_letter")), "not delivered", Look.FAILURE)
+            case "s3.notification":
+                events = [str(event).removeprefix("s3:") for event in props.get("events", ["s3:ObjectCreated:*"])]
+                bucket = self._tile(props.get("bucket"))
+                self._arrow(bucket, self._tile(props.get("target")), ", ".join(events), Look.EVENT)
+            case "events.rule":
+                self._arrow(self._tile(props.get("bus")), node.address, "", Look.EVENT)
+                for target in cast(list[Mapping[str, Json]], props.get("targets", [])):
+                    self._arrow(node.address, self._tile(target.get("to")), "", Look.EVENT)
+                    self._arrow(node.address, self._tile(target.get("dead_letter")), "not delivered", Look.FAILURE)
+            case "scheduler.schedule":
+                self._arrow(node.address, self._tile(props.get("target")), "", Look.EVENT)
+                self._arrow(node.address, self._tile(props.get("dead_letter")), "not delivered", Look.FAILURE)
+            case "sqs.queue":
+                dead = cast(Mapping[str, Json], props.get("dead_letter") or {})
+                label = f"after {dead.get('max_receives', 5)} receives"
+                self._arrow(node.address, self._tile(dead.get("queue")), label, Look.FAILURE)
+            case "lambda.event_invoke_config":
+                self._arrow(function, failed, "on failure", Look.FAILURE)
+                self._arrow(function, self._tile(props.get("on_success")), "on success", Look.EVENT)
+            case "lambda.function":
+                self._arrow(node.address, self._tile(props.get("dead_letter")), "dead letter", Look.FAILURE)
+                for layer in cast(list[Json], props.get("layers", [])):
+                    self._arrow(self._tile(layer), node.address, "", Look.PART)
+                self._uses(node)
+            case _:
+                pass
+
+    def _uses(self, node: Node) -> None:
+        """An arrow to each resource that a function has grants for, with what it does there."""
+        if not isinstance(node.resource, Function):
+            return
+        verbs: dict[str, dict[str, None]] = {}
+        for grant in grants_of(node.resource):
+            target = self._tile_of(grant.target)
+            if target is not None:
+                verbs.setdefault(target, {})[grant.verb] = None
+        for target, found in verbs.items():
+            words = " and ".join(verb for verb in found if verb)
+            reads = [verb for verb in found if verb in ("read", "receive")]
+            both = "read and write" in found or 0 < len(reads) < len(found)
+            if reads and not both:
+                self._arrow(target, node.address, words, Look.USE)
+            else:
+                self._arrow(node.address, target, words, Look.USE, both=both)
+
+    def _arrow(self, tail: str | None, head: str | None, label: str, look: Look, *, both: bool = False) -> None:
+        if tail in self.tiles and head in self.tiles:
+            self.arrows[Arrow(tail, head, label, look, both)] = None
+
+    def _tile_of(self, resource: Resource | None) -> str | None:
+        """The tile of a resource that a grant is about."""
+        if resource is None:
+            return None
+        address = self.graph.address_of(resource)
+        if address is not None:
+            return self._tile({"@ref": [address, "arn"]})
+        if resource.existing_arn is not None:
+            return self._tile({"@existing": [resource.kind, resource.existing_arn, "arn"]})
+        if resource.owner is not None:
+            owner, name = resource.owner
+            return self._tile({"@stack": [cast(Any, owner).stack_name(), f"{resource.kind}.{name}", "arn"]})
+        return None
+
+    def _tile(self, value: Json) -> str | None:
+        """The tile a prop leads to; an alias or version stands for its function, and what is elsewhere is added."""
+        if isinstance(value, str):
+            return self._add(outside(value), None)
+        if not isinstance(value, dict):
+            return None
+        mapping = cast(dict[str, Json], value)
+        if len(mapping) != 1:
+            return None
+        key, content = next(iter(mapping.items()))
+        if key not in REFERENCES:
+            return None
+        match key:
+            case "@ref":
+                node = self.graph.nodes.get(content[0])
+                if node is not None and node.kind in ("lambda.alias", "lambda.version"):
+                    return self._tile(node.props.get("function"))
+                return content[0] if content[0] in self.tiles else None
+            case "@text":
+                return next((found for part in content[1] if (found := self._tile(part)) is not None), None)
+            case "@existing":
+                return self._add(elsewhere(content[0], content[1], None), None)
+            case "@stack":
+                group = Group(f"stack {content[0]}")
+                service, noun, name = str(content[1]).split(".", 2)
+                return self._add(elsewhere(f"{service}.{noun}", name, group), group)
+            case _:
+                return None
+
+    def _add(self, tile: Tile | None, group: Group | None) -> str | None:
+        if tile is None:
+            return None
+        if group is not None:
+            self.groups[group.title] = group
+        self.tiles.setdefault(tile.id, tile)
+        return tile.id
 
 
-def _moment(node: Node) -> str:
-    """What a schedule or rule says, short."""
-    expression = node.props.get("expression") or node.props.get("schedule")
-    if isinstance(expression, str):
-        return expression
-    pattern = node.props.get("pattern")
-    if isinstance(pattern, dict):
-        words = cast(dict[str, Any], pattern).get("detail-type") or cast(dict[str, Any], pattern).get("source")
-        if isinstance(words, list) and words:
-            return ", ".join(str(word) for word in cast(list[Any], words))
-    return node.name
-
-
-def _flows(node: Node, graph: Graph, arrow: Any) -> None:
-    props = node.props
-    match node.kind:
-        case "lambda.event_source_mapping":
-            batch = props.get("batch_size")
-            arrow(_one(props.get("source"), graph), _one(props.get("function"), graph), _batch(batch), Look.EVENT)
-            arrow(_one(props.get("function"), graph), _one(props.get("on_failure"), graph), "on failure", Look.FAILURE)
-        case "lambda.url":
-            arrow(node.address, _one(props.get("function"), graph), "", Look.EVENT)
-        case "sns.subscription":
-            arrow(_one(props.get("topic"), graph), _one(props.get("endpoint"), graph), "", Look.EVENT)
-        case "s3.notification":
-            events = ", ".join(props.get("events", [])) if isinstance(props.get("events"), list) else ""
-            label = events.replace("s3:", "")
-            arrow(_one(props.get("bucket"), graph), _one(props.get("target"), graph), label, Look.EVENT)
-        case "events.rule" | "scheduler.schedule":
-            arrow(_one(props.get("bus"), graph), node.address, "", Look.EVENT)
-            for target in _all({key: props.get(key) for key in ("target", "targets")}, graph):
-                arrow(node.address, target, "", Look.EVENT)
-        case "sqs.queue":
-            dead = cast(dict[str, Any], props.get("dead_letter") or {})
-            receives = dead.get("max_receives", 5)
-            arrow(node.address, _one(dead.get("queue"), graph), f"after {receives} receives", Look.FAILURE)
-        case "lambda.event_invoke_config":
-            function = _one(props.get("function"), graph)
-            arrow(function, _one(props.get("on_failure"), graph), "on failure", Look.FAILURE)
-            arrow(function, _one(props.get("on_success"), graph), "on success", Look.EVENT)
-        case "lambda.function":
-            arrow(node.address, _one(props.get("dead_letter"), graph), "dead letter", Look.FAILURE)
-            for layer in _all(props.get("layers"), graph):
-                arrow(layer, node.address, "", Look.USE)
-            if isinstance(node.resource, Function):
-                for grant in _grants(node.resource):
-                    arrow(node.address, _address(grant.target, graph), grant.verb, Look.USE)
-        case _:
-            pass
-
-
-def _batch(size: Any) -> str:
-    return f"batch {size}" if isinstance(size, int) else ""
-
-
-def _grants(function: Function) -> Iterable[Grant]:
+def grants_of(function: Function) -> Iterable[Grant]:
+    """What a function was given to work with, in the order of its declaration."""
     for use in function.uses.values():
         yield from use if isinstance(use, tuple) else (use,)
     yield from function.grants
-
-
-def _address(resource: Resource | None, graph: Graph) -> str | None:
-    return None if resource is None else graph.address_of(resource)
-
-
-def _all(value: Any, graph: Graph) -> list[str]:
-    """The tiles that a prop's references lead to; an alias or version stands for its function."""
-    found: list[str] = []
-    for key, content in references_in(value):
-        if key != "@ref":
-            continue
-        node = graph.nodes.get(content[0])
-        if node is not None and node.kind in ("lambda.alias", "lambda.version"):
-            found.extend(_all(node.props.get("function"), graph))
-        elif node is not None:
-            found.append(node.address)
-    return found
-
-
-def _one(value: Any, graph: Graph) -> str | None:
-    return next(iter(_all(value, graph)), None)
