@@ -6,6 +6,7 @@ client fixes the address it calls when it is imported. What an answer means is f
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Literal, Protocol
@@ -139,15 +140,20 @@ class RuntimeApi:
                 connection.answer(_refusal(413, "RequestEntityTooLarge", text))
                 self._listener.on_reply(Reply(b"", is_too_large=True))
             case "response":
-                connection.answer(_OK)
                 kind = request.headers.get("content-type", "application/json")
                 self._listener.on_reply(Reply(request.body, content_type=kind))
+                _acknowledge(connection)
             case "error":
-                connection.answer(_OK)
                 self._listener.on_reply(Reply(request.body, error_type=_error_type(request)))
+                _acknowledge(connection)
             case "init/error":
                 connection.answer(_OK)
                 self._listener.on_init_error(Reply(request.body, error_type=_error_type(request)))
+
+
+def _acknowledge(connection: Connection) -> None:
+    """Answer a reply, after the turn of the loop in which whoever waits for the reply gets it: they come first."""
+    asyncio.get_running_loop().call_soon(connection.answer, _OK)
 
 
 def _read(request: Request) -> tuple[Ask, str] | None:
