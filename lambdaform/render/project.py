@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import lambdaform
 from lambdaform.model.problem import LambdaformError
 
 TEMPLATES = Path(__file__).parent / "templates" / "init"
@@ -23,10 +25,13 @@ def project_files(name: str, version: str) -> Mapping[str, str]:
         autoescape=False,  # these become source files, not pages
     )
     words = [word for word in re.split(r"[^A-Za-z0-9]+", name) if word]
+    cls = "".join(word[0].upper() + word[1:] for word in words)
+    if keyword.iskeyword(cls) or cls in lambdaform.__all__:
+        cls += "App"
     values = {
         "name": name,
         "title": " ".join(word.capitalize() for word in words),
-        "cls": "".join(word[0].upper() + word[1:] for word in words),
+        "cls": cls,
         "version": version,
     }
     files: dict[str, str] = {}
@@ -34,7 +39,7 @@ def project_files(name: str, version: str) -> Mapping[str, str]:
         path = template.relative_to(TEMPLATES).as_posix()
         target = path.removesuffix(".j2")
         files[_NAMES.get(target, target)] = environment.get_template(path).render(values)
-    return files
+    return dict(sorted(files.items()))
 
 
 def write_project(folder: Path, files: Mapping[str, str]) -> None:
