@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from lambdaform.engine.plan import Action, Change, Plan, digest_of
-from lambdaform.engine.planner import Planner, plan_removal
+from lambdaform.engine.planner import Planner, keep_what_is_needed, plan_removal
 from lambdaform.engine.resolve import Resolver
 from lambdaform.engine.state import State, StateKey
 from lambdaform.engine.store import FolderStore
@@ -243,8 +243,8 @@ class Deployment:
         if state is None:
             return None
         plan = plan_removal(state, delete_data=delete_data, holds_data=_holds_data)
-        changes = tuple(self._emptied(change, aws) for change in plan.changes)
-        return attrs.evolve(plan, changes=changes)
+        changes = [self._emptied(change, aws) for change in plan.changes]
+        return attrs.evolve(plan, changes=tuple(keep_what_is_needed(changes)))
 
     @staticmethod
     def _emptied(change: Change, aws: Aws) -> Change:

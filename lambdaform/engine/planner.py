@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+import attrs
+
 from lambdaform.engine.plan import Action, Change, FieldChange, FileChange, Plan
 from lambdaform.engine.resolve import Resolver, Unknown
 from lambdaform.engine.state import State, StateKey
@@ -81,7 +83,7 @@ class Planner:
             else:
                 changes.append(change)
         if wanted is None:
-            changes.extend(self._removals())
+            changes.extend(keep_what_is_needed(self._removals()))
         return Plan(
             key=self._key,
             lineage=self._state.lineage if self._exists else None,
@@ -275,6 +277,20 @@ def _file_changes(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[
         elif before[path] != after[path]:
             found.append(FileChange(path, Action.UPDATE))
     return tuple(found)
+
+
+def keep_what_is_needed(changes: list[Change]) -> list[Change]:
+    """The same changes, but what a kept thing needs is kept with it."""
+    kept = {change.address: change for change in changes if change.action is Action.KEEP}
+    todo = list(kept.values())
+    while todo:
+        holder = todo.pop()
+        for need in holder.record.needs if holder.record else ():
+            for change in changes:
+                if change.address == need and change.action is Action.DELETE and need not in kept:
+                    kept[need] = attrs.evolve(change, action=Action.KEEP, reason=f"{holder.address} needs it")
+                    todo.append(kept[need])
+    return [kept.get(change.address, change) if change.group == "records" else change for change in changes]
 
 
 def plan_removal(state: State, *, delete_data: bool, holds_data: Callable[[str], bool]) -> Plan:

@@ -352,15 +352,6 @@ class TableDriver:
 
         aws.wait_for(f"the table {name} to be deleted", gone, seconds=600)
 
-    def is_empty(self, aws: Aws, record: Record) -> bool:
-        """Whether it holds no item; an empty table may be deleted without asking."""
-        try:
-            return not aws.call("dynamodb", "Scan", TableName=record.physical_name, Limit=1).get("Items")
-        except AwsError as error:
-            if is_missing(error):
-                return True
-            raise
-
 
 def _schema(value: Mapping[str, Any]) -> list[dict[str, str]]:
     keys = [{"AttributeName": value["partition_key"]["name"], "KeyType": "HASH"}]

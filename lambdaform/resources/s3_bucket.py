@@ -246,18 +246,9 @@ class BucketDriver:
             if not is_missing(error):
                 raise
 
-    def is_empty(self, aws: Aws, record: Record) -> bool:
-        """Whether it holds no object and no old version; an empty bucket may be deleted without asking."""
-        try:
-            return not _versions(aws, record.physical_name, most=1)
-        except AwsError as error:
-            if is_missing(error):
-                return True
-            raise
 
-
-def _versions(aws: Aws, name: str, most: int = 1_000) -> list[dict[str, str]]:
-    answer = aws.call("s3", "ListObjectVersions", Bucket=name, MaxKeys=most)
+def _versions(aws: Aws, name: str) -> list[dict[str, str]]:
+    answer = aws.call("s3", "ListObjectVersions", Bucket=name)
     found = [*answer.get("Versions", []), *answer.get("DeleteMarkers", [])]
     return [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]
 

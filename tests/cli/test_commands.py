@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
@@ -137,6 +137,32 @@ def test_deploying_again_has_nothing_to_do_and_destroy_leaves_nothing(project: P
     assert events[0]["version"] == 1
     assert events[0]["plan"]["changes"] == []
     assert not list((project.folder / ".lambdaform" / "state").rglob("*.json"))
+
+
+def test_destroy_keeps_a_queue_with_messages_and_what_it_needs_until_told(project: Project, aws: str) -> None:
+    import boto3
+
+    arguments = ("--stage", "data", "--endpoint-url", aws, "--yes")
+    deployed = project.run("deploy", *arguments)
+    sqs: Any = cast(Any, boto3).client(
+        "sqs",
+        endpoint_url=aws,
+        region_name="us-east-1",
+        aws_access_key_id="local",
+        aws_secret_access_key="local",
+    )
+    sqs.send_message(QueueUrl=deployed.stdout.split()[-1], MessageBody="precious")
+
+    kept = project.run("destroy", *arguments)
+    again = project.run("destroy", *arguments)
+    gone = project.run("destroy", *arguments, "--delete-data")
+
+    assert "kept, because they hold data: sqs.queue.inbox, sqs.queue.dead" in kept.stderr
+    assert "= keep sqs.queue.dead  (sqs.queue.inbox needs it)" in kept.stderr
+    assert "delete lambda.function.worker" in kept.stderr
+    assert again.returncode == 0
+    assert "2 to delete" in gone.stderr
+    assert sqs.list_queues(QueueNamePrefix="shop-data").get("QueueUrls", []) == []
 
 
 def test_a_changed_handler_is_shown_by_file_and_updates_the_function_alone(project: Project, aws: str) -> None:
