@@ -19,7 +19,7 @@ from typing import Literal
 
 import attrs
 
-from lambdaform.local.clock import RandomIds, SeededIds, SystemClock, VirtualClock
+from lambdaform.local.clock import EPOCH, RandomIds, SeededIds, SystemClock, VirtualClock
 from lambdaform.local.control import Control
 from lambdaform.local.data import MotoServices
 from lambdaform.local.door import Door
@@ -59,6 +59,8 @@ class Options:
 class Checkpoint:
     """Everything in memory at one moment; the library's process keeps its part itself."""
 
+    now: float
+    ids: object
     store: Snapshot
     logs: object
     plumbing: object
@@ -161,7 +163,13 @@ class LocalAws:
     async def checkpoint(self) -> None:
         """Remember the state of every service; `restore` goes back to it. There is one checkpoint, the last."""
         await self.data.checkpoint()
-        self._checkpoint = Checkpoint(self.store.checkpoint(), self.logs.checkpoint(), self.plumbing.checkpoint())
+        self._checkpoint = Checkpoint(
+            now=self.clock.now(),
+            ids=self.ids.checkpoint(),
+            store=self.store.checkpoint(),
+            logs=self.logs.checkpoint(),
+            plumbing=self.plumbing.checkpoint(),
+        )
 
     async def restore(self) -> None:
         """Go back to the checkpoint, or to nothing without one. Environments that served anything are ended."""
@@ -169,6 +177,10 @@ class LocalAws:
         if kept is None:
             await self.reset()
             return
+        if isinstance(self.clock, VirtualClock):
+            # The same test takes the same course from here, whatever ran before it.
+            await self.clock.rewind(kept.now)
+            self.ids.restore(kept.ids)
         self.store.restore(kept.store)  # before the pollers, which ask for their functions
         self.logs.restore(kept.logs)
         self.plumbing.restore(kept.plumbing)
@@ -180,6 +192,9 @@ class LocalAws:
     async def reset(self) -> None:
         """Forget everything, the checkpoint too."""
         self._checkpoint = None
+        if isinstance(self.clock, VirtualClock):
+            await self.clock.rewind(EPOCH)
+            self.ids.restore(SeededIds().checkpoint())
         self.store.restore(Store().checkpoint())
         self.logs.reset()
         self.plumbing.reset()

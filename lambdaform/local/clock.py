@@ -18,7 +18,7 @@ import time
 import traceback
 import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import attrs
 
@@ -62,6 +62,14 @@ class SeededIds:
 
     def below(self, limit: int) -> int:
         return self._random.randrange(limit)
+
+    def checkpoint(self) -> object:
+        """Where the sequence is, for `restore`."""
+        return self._random.getstate()
+
+    def restore(self, state: object) -> None:
+        """Go on from where the sequence was: what follows repeats."""
+        self._random.setstate(cast(tuple[Any, ...], state))
 
 
 class RandomIds(SeededIds):
@@ -250,6 +258,11 @@ class VirtualClock:
                 self._now = start + limit
                 return limit
             self._now = max(self._now, following)
+
+    async def rewind(self, to: float) -> None:
+        """Be at another time, with nothing under way: all work is cancelled and all timers are forgotten."""
+        await self.close()
+        self._now = to
 
     async def close(self) -> None:
         """Cancel what still runs, forget all timers."""

@@ -190,6 +190,36 @@ def test_restoring_goes_back_to_the_checkpoint(tmp_path: Path) -> None:
         stop(process)
 
 
+def test_restoring_takes_the_virtual_clock_and_its_ids_back_too(tmp_path: Path) -> None:
+    process, aws = start(tmp_path, "--clock", "virtual")
+    try:
+        virtual = Virtual(aws)
+        url, arn = virtual.queue(DelaySeconds="60")
+        name = virtual.function(
+            "import time\ndef handler(event, context):\n    time.sleep(0.01)\n    raise ValueError\n"
+        )
+        aws.client("lambda").create_event_source_mapping(FunctionName=name, EventSourceArn=arn)
+        own(aws, "POST", "checkpoint")
+
+        def course() -> list[Any]:
+            aws.client("sqs").send_message(QueueUrl=url, MessageBody="late")
+            aws.client("lambda").invoke(FunctionName=name, InvocationType="Event")
+            virtual.advance(59)
+            early = len(own(aws, "GET", f"invocations?function={name}")[1])
+            virtual.advance(100)
+            found = own(aws, "GET", f"invocations?function={name}")[1]
+            return [own(aws, "GET", "clock"), early, [(each["request_id"], each["started"]) for each in found]]
+
+        first = course()
+        own(aws, "POST", "restore")
+        second = course()
+    finally:
+        stop(process)
+
+    assert first[1] == 1
+    assert second == first
+
+
 def test_only_a_virtual_clock_can_be_moved(aws: Aws, virtual: Virtual) -> None:
     assert own(aws, "POST", "clock", {"advance": 1})[0] == 409
     assert own(virtual.aws, "POST", "clock", {"advance": -1})[0] == 400
