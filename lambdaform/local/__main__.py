@@ -25,6 +25,13 @@ _PARENT_LOOK = 0.5
 @click.option("--clock", type=click.Choice(["system", "virtual"]), default="system", show_default=True)
 @click.option("--settle", default=0.0, show_default=True, help="Seconds a new or changed function is not ready.")
 @click.option("--runtime-client", type=click.Choice(["aws", "own"]), default=None, help="What handlers run under.")
+@click.option(
+    "--isolation",
+    type=click.Choice(["auto", "processes"]),
+    default="auto",
+    show_default=True,
+    help="Whether handlers get a file system like Lambda's where the machine allows it.",
+)
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Written, as JSON, once requests are taken.")
 @click.option("--with-parent", type=int, help="End when the process with this id does.")
 def main(
@@ -34,12 +41,19 @@ def main(
     clock: Literal["system", "virtual"],
     settle: float,
     runtime_client: Literal["aws", "own"] | None,
+    isolation: Literal["auto", "processes"],
     ready_file: Path | None,
     with_parent: int | None,
 ) -> None:
     """Run the local AWS until Ctrl-C or SIGTERM."""
     options = Options(
-        host=host, port=port, region=region, clock=clock, settle_after=settle, runtime_client=runtime_client
+        host=host,
+        port=port,
+        region=region,
+        clock=clock,
+        settle_after=settle,
+        runtime_client=runtime_client,
+        isolation=isolation,
     )
     with _runner() as runner:
         try:

@@ -24,6 +24,7 @@ from lambdaform.local.control import Control
 from lambdaform.local.data import MotoServices
 from lambdaform.local.door import Door
 from lambdaform.local.http import Server, answering
+from lambdaform.local.lambda_ import concurrency
 from lambdaform.local.lambda_.blueprints import Blueprints
 from lambdaform.local.lambda_.code import CodeStore
 from lambdaform.local.lambda_.environment import Blueprint
@@ -53,6 +54,8 @@ class Options:
     """Seconds a new or changed function stays Pending or InProgress."""
     runtime_client: Literal["aws", "own"] | None = None
     """Which runtime client handlers run under; AWS's where it is installed when None."""
+    isolation: Literal["auto", "processes"] = "auto"
+    """`auto` gives handlers Lambda's file system where the machine allows it, `processes` this machine's."""
 
 
 @attrs.frozen
@@ -83,7 +86,7 @@ class LocalAws:
         self.records = Records()
         runtime = self.folder / "runtime"
         own = options.runtime_client == "own" or (options.runtime_client is None and not has_aws_client())
-        self.spawner: Spawner = Executing() if own else Forking(self.folder)
+        self.spawner: Spawner = Executing() if own else Forking(self.folder, wanted=options.isolation)
         assemble_runtime(runtime)
         self.fleet = Fleet(
             clock=self.clock,
@@ -105,12 +108,12 @@ class LocalAws:
             address=lambda: self.address,
             settle_after=options.settle_after,
         )
-        blueprints = Blueprints(self.plane, self.spawner, runtime)
-        self.invoking = Invoking(self.plane, blueprints, self.records)
+        self.blueprints = Blueprints(self.plane, self.spawner, runtime)
+        self.invoking = Invoking(self.plane, self.blueprints, self.records)
         self.plumbing.connect(self.invoking, permits=self.invoking.permits)
         self.urls = Urls(self.plane, self.invoking)
         services: list[Service] = [
-            Lambda(self.plane, self.invoking, blueprints),
+            Lambda(self.plane, self.invoking, self.blueprints),
             Logs(self.logs),
             *self.plumbing.services,
         ]
@@ -187,6 +190,7 @@ class LocalAws:
         self.fleet.retire_used()
         self.fleet.retire(lambda key: not self._is_current(key))
         self.records.clear()
+        concurrency.provision_all(self.plane, self.blueprints)
         await self.data.restore()
 
     async def reset(self) -> None:

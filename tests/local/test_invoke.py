@@ -436,3 +436,23 @@ def test_the_server_survives_the_loss_of_the_handlers_parent(aws: Aws, awslambda
 
     assert "FunctionError" not in answers[-1]
     assert payload(answers[-1]) != parent
+
+
+def test_provisioned_environments_follow_their_alias(awslambda: Any, function: Maker) -> None:
+    source = "import os\ndef handler(event, context):\n    return os.environ['AWS_LAMBDA_INITIALIZATION_TYPE']\n"
+    name = function(source)
+    awslambda.publish_version(FunctionName=name)
+    awslambda.update_function_configuration(FunctionName=name, Timeout=5)
+    awslambda.get_function(FunctionName=name)
+    awslambda.publish_version(FunctionName=name)
+    awslambda.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
+    awslambda.put_provisioned_concurrency_config(FunctionName=name, Qualifier="live", ProvisionedConcurrentExecutions=1)
+
+    awslambda.update_alias(FunctionName=name, Name="live", FunctionVersion="2")
+    for _ in range(1000):
+        state = awslambda.get_provisioned_concurrency_config(FunctionName=name, Qualifier="live")["Status"]
+        if state == "READY":
+            break
+    answer = awslambda.invoke(FunctionName=name, Qualifier="live")
+
+    assert (answer["ExecutedVersion"], payload(answer)) == ("2", "provisioned-concurrency")

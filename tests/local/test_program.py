@@ -87,6 +87,52 @@ def test_health_says_what_runs(aws: Aws) -> None:
     assert health["isolation"].startswith(("namespaces", "processes"))
 
 
+def test_without_namespaces_code_and_scratch_lie_in_private_folders(tmp_path: Path) -> None:
+    process, aws = start(tmp_path, "--isolation", "processes")
+    source = (
+        "import os, shared, tempfile\n"
+        "def handler(event, context):\n"
+        "    return [os.getcwd(), os.environ['LAMBDA_TASK_ROOT'], tempfile.gettempdir(), shared.VALUE]\n"
+    )
+    try:
+        client = aws.client("lambda")
+        layer = client.publish_layer_version(
+            LayerName="shared", Content={"ZipFile": zipped({"python/shared.py": "VALUE = 1\n"})}
+        )["LayerVersionArn"]
+        name = Virtual(aws).function(source, Layers=[layer])
+        folder, root, scratch, value = payload(client.invoke(FunctionName=name))
+        _, fidelity = own(aws, "GET", f"fidelity?function={name}")
+        health = own(aws, "GET", "health")[1]
+    finally:
+        stop(process)
+
+    assert health["isolation"] == "processes (as asked for)"
+    assert folder == root != "/var/task"
+    assert scratch.startswith(str(Path(root).parents[1]))
+    assert value == 1
+    assert "/tmp" in {each["setting"] for each in next(iter(fidelity["functions"].values()))}
+    assert not Path(root).exists()
+
+
+def test_with_namespaces_handlers_see_lambdas_file_system(aws: Aws, awslambda: Any, function: Maker) -> None:
+    if own(aws, "GET", "health")[1]["isolation"] != "namespaces":
+        pytest.skip("this machine does not allow namespaces")
+    source = (
+        "import os\n"
+        "def handler(event, context):\n"
+        "    before = os.listdir('/tmp')\n"
+        "    open('/tmp/mine', 'w').close()\n"
+        "    try:\n        open('new', 'w')\n    except OSError as error:\n        refused = error.strerror\n"
+        "    return [os.getcwd(), os.listdir('.'), before, refused, os.path.exists('/.lambdaform/archives')]\n"
+    )
+    name = function(source)
+
+    answer = payload(awslambda.invoke(FunctionName=name))
+
+    assert answer == ["/var/task", ["app.py"], [], "Read-only file system", False]
+    assert not Path("/tmp/mine").exists()
+
+
 def test_a_poison_message_ends_in_the_dead_letter_queue(virtual: Virtual) -> None:
     _, dead = virtual.queue()
     redrive = json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": 3})

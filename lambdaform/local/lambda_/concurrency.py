@@ -10,6 +10,7 @@ from typing import Literal
 
 import attrs
 
+from lambdaform.local.lambda_ import aliases
 from lambdaform.local.lambda_.blueprints import Blueprints
 from lambdaform.local.lambda_.code import LARGEST_UNZIPPED, LARGEST_UPLOAD
 from lambdaform.local.lambda_.naming import LATEST
@@ -59,7 +60,7 @@ async def delete_function_concurrency(plane: Plane, call: Call) -> Mapping[str, 
 
 async def put_provisioned_concurrency_config(plane: Plane, blueprints: Blueprints, call: Call) -> Mapping[str, Json]:
     """Keep environments initialised for a version or alias; they are ready a little later."""
-    function, version, qualifier = _version(plane, call, "put")
+    function, _, qualifier = _version(plane, call, "put")
     wanted: int = call.params["ProvisionedConcurrentExecutions"]
     if function.reserved_concurrency is not None and wanted > function.reserved_concurrency:
         raise invalid(
@@ -74,10 +75,7 @@ async def put_provisioned_concurrency_config(plane: Plane, blueprints: Blueprint
             if wanted <= free
             else f"{lead} is greater than account's unreserved concurrency [{free}]."
         )
-    config = Provisioned(wanted, "IN_PROGRESS", plane.stamp())
-    plane.store.put(attrs.evolve(function, provisioned={**function.provisioned, qualifier: config}))
-    plane.clock.run(_prepare(plane, blueprints, function, version, qualifier, config))
-    return _describe(config)
+    return _describe(_provision(plane, blueprints, function, qualifier, wanted))
 
 
 async def get_provisioned_concurrency_config(plane: Plane, call: Call) -> Mapping[str, Json]:
@@ -113,6 +111,28 @@ async def list_provisioned_concurrency_configs(plane: Plane, call: Call) -> Mapp
     return {"ProvisionedConcurrencyConfigs": configs, "NextMarker": marker}
 
 
+async def update_alias(plane: Plane, blueprints: Blueprints, call: Call) -> Mapping[str, Json]:
+    """Change an alias; environments provisioned for it follow it to the version it points at now."""
+    function, _ = plane.function(call)
+    name = call.params["Name"]
+    before = plane.resolve(function, name) if name in function.aliases else None
+    answer = await aliases.update_alias(plane, call)
+    function, _ = plane.function(call)
+    if before is not None and name in function.provisioned and plane.resolve(function, name) is not before:
+        plane.fleet.release(_key(function, before))
+        _provision(plane, blueprints, function, name, function.provisioned[name].requested)
+    return answer
+
+
+def provision_all(plane: Plane, blueprints: Blueprints) -> None:
+    """Initialise again what is provisioned: environments do not outlive a restored checkpoint."""
+    for function in list(plane.store.functions.values()):
+        for qualifier, config in function.provisioned.items():
+            if config.status == "READY":
+                version = plane.resolve(function, qualifier)
+                plane.clock.run(_prepare(plane, blueprints, function, version, qualifier, config))
+
+
 async def get_account_settings(plane: Plane, call: Call) -> Mapping[str, Json]:
     """Limits and use of the account in this Region."""
     functions = list(plane.store.functions_in(call.account, call.region))
@@ -134,6 +154,14 @@ async def get_account_settings(plane: Plane, call: Call) -> Mapping[str, Json]:
         },
         "AccountUsage": {"TotalCodeSize": used, "FunctionCount": len(functions)},
     }
+
+
+def _provision(plane: Plane, blueprints: Blueprints, function: Function, qualifier: str, wanted: int) -> Provisioned:
+    """Begin to keep environments ready."""
+    config = Provisioned(wanted, "IN_PROGRESS", plane.stamp())
+    function = plane.store.put(attrs.evolve(function, provisioned={**function.provisioned, qualifier: config}))
+    plane.clock.run(_prepare(plane, blueprints, function, plane.resolve(function, qualifier), qualifier, config))
+    return config
 
 
 async def _prepare(

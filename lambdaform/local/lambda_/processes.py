@@ -16,7 +16,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import attrs
 
@@ -104,9 +104,10 @@ class Forking:
 
     is_ours = False
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, wanted: Literal["auto", "processes"] = "auto") -> None:
         self.isolation = "processes"
         self._folder = folder
+        self._wanted = wanted
         self._parent: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._ready: asyncio.Future[None] | None = None
@@ -132,6 +133,7 @@ class Forking:
                         str(HERE / "zygote.py"),
                         str(theirs.fileno()),
                         str(self._folder),
+                        self._wanted,
                     ],
                     env={"LC_ALL": "C.UTF-8", "PATH": os.defpath},
                     stdin=subprocess.DEVNULL,

@@ -44,7 +44,6 @@ OPERATIONS: Mapping[str, Callable[[Plane, Call], Awaitable[Answer]]] = {
     "CreateAlias": aliases.create_alias,
     "GetAlias": aliases.get_alias,
     "ListAliases": aliases.list_aliases,
-    "UpdateAlias": aliases.update_alias,
     "DeleteAlias": aliases.delete_alias,
     "PutFunctionConcurrency": concurrency.put_function_concurrency,
     "GetFunctionConcurrency": concurrency.get_function_concurrency,
@@ -104,6 +103,12 @@ INVOCATIONS: Mapping[str, Callable[[Plane, Invoking, Call], Awaitable[Answer]]] 
 }
 
 
+PREPARING: Mapping[str, Callable[[Plane, Blueprints, Call], Awaitable[Answer]]] = {
+    "PutProvisionedConcurrencyConfig": concurrency.put_provisioned_concurrency_config,
+    "UpdateAlias": concurrency.update_alias,
+}
+
+
 class Lambda:
     """AWS Lambda, as the door sees it."""
 
@@ -112,8 +117,7 @@ class Lambda:
     def __init__(self, plane: Plane, invoking: Invoking, blueprints: Blueprints) -> None:
         self._operations: dict[str, Operation] = {name: partial(run, plane) for name, run in OPERATIONS.items()}
         self._operations |= {name: partial(run, plane, invoking) for name, run in INVOCATIONS.items()}
-        provision = partial(concurrency.put_provisioned_concurrency_config, plane, blueprints)
-        self._operations["PutProvisionedConcurrencyConfig"] = provision
+        self._operations |= {name: partial(run, plane, blueprints) for name, run in PREPARING.items()}
 
     async def handle(self, call: Call) -> Answer:
         """Answer one call. Raises `AwsFault`."""

@@ -1,6 +1,6 @@
 """The prepared parent that execution environments are forked from. A program, not a module: run by its path.
 
-    python -I -S zygote.py FD FOLDER
+    python -I -S zygote.py FD FOLDER auto|processes
 
 FD is one end of a SEQPACKET socket to the server. It says `{"ready": true, "isolation": ...}`, then gets
 `{"spawn": id, "env": {...}, "cwd": ..., "path": [...]}` with the write end of the log pipe beside it, and answers
@@ -234,7 +234,7 @@ def main() -> None:
     die_with(os.getppid())
     folder = Path(sys.argv[2])
     namespaces = Namespaces(folder)
-    refusal = namespaces.refusal()
+    refusal = "as asked for" if sys.argv[3] == "processes" else namespaces.refusal()
     if refusal is None:
         namespaces.enter()
     prepare("/var/runtime" if refusal is None else str(folder / "runtime"))
