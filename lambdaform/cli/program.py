@@ -28,6 +28,7 @@ _COMMANDS = {
     "invoke": ("invoke", "Invoke a function with an event."),
     "logs": ("logs", "Show a function's log lines."),
     "diagram": ("diagram", "Draw the architecture as SVG, PNG, DOT or Mermaid."),
+    "docs": ("docs", "Write the stack as a Markdown page."),
 }
 
 EXIT_CODES = """\b
