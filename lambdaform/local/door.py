@@ -159,13 +159,13 @@ class Door:
             return protocol.refuse(model, protocol.style_of(model, request), fault, request_id)
         except NotImplementedError as missing:
             text = str(missing) or f"{service.name} does not offer this operation here"
-            fault = AwsFault("NotImplemented", text, status=501, type="Service")
-            return protocol.refuse(model, protocol.style_of(model, request), fault, request_id)
+            unknown = AwsFault("NotImplemented", text, status=501, type="Service")
+            return protocol.refuse(model, protocol.style_of(model, request), unknown, request_id)
         except Exception as error:  # noqa: BLE001 - a bug of ours is answered as AWS answers its own
             print_failure(error, request)
             text = f"bug in the local AWS, see its standard error: {type(error).__name__}: {error}"
-            fault = AwsFault("InternalFailure", text, status=500, type="Service")
-            return protocol.refuse(model, protocol.style_of(model, request), fault, request_id)
+            bug = AwsFault("InternalFailure", text, status=500, type="Service")
+            return protocol.refuse(model, protocol.style_of(model, request), bug, request_id)
 
     async def _pass_on(self, request: Request, where: Destination) -> Response:
         async def forward() -> tuple[int, list[tuple[str, str]], bytes]:

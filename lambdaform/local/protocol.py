@@ -124,12 +124,12 @@ def refuse(model: Model, style: Style, fault: AwsFault, request_id: str) -> Resp
             )
         case "json":
             prefix = "com.amazonaws.sqs#" if model.is_query_compatible else ""
-            body = {"__type": prefix + fault.code, **_message(shape, fault, "message"), **fault.fields}
+            document = {"__type": prefix + fault.code, **_message(shape, fault, "message"), **fault.fields}
             if model.is_query_compatible and "x-amzn-query-error" not in fault.headers:
                 code = QUERY_CODES.get(fault.code, fault.code)
                 headers.append(("x-amzn-query-error", f"{code};{'Sender' if status < 500 else 'Receiver'}"))
             headers.append(("Content-Type", f"application/x-amz-json-{model.json_version}"))
-            return Response(status, _dump(body), headers)
+            return Response(status, _dump(document), headers)
         case "rest-json":
             body: dict[str, Json] = dict(fault.fields)
             if fault.type is not None and (shape is None or "Type" in shape.members):

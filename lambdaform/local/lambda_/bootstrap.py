@@ -95,7 +95,8 @@ def find_handler(name: str) -> Callable[[Any, Context], Any]:
         trace = [f'  File "{error.filename}" Line {error.lineno}\n    {error.text}']
         raise Failure("Runtime.UserCodeSyntaxError", f"Syntax error in module '{module}': {error}", trace) from error
     try:
-        return getattr(loaded, function)
+        handler: Callable[[Any, Context], Any] = getattr(loaded, function)
+        return handler
     except AttributeError:
         text = f"Handler '{function}' missing on module '{module}'"
         raise Failure("Runtime.HandlerNotFound", text) from None
@@ -162,7 +163,7 @@ class JsonLines(logging.Formatter):
 class TextLines(logging.Formatter):
     """Level, time, request id and message, separated by tabs."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
         record.aws_request_id = REQUEST["id"]

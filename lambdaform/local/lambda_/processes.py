@@ -199,9 +199,9 @@ class Forking:
             else:
                 answer.set_result(process)
         else:
-            process = self._processes.pop(said["exited"], None)
-            if process is not None:
-                process.ended(said["status"])
+            ended = self._processes.pop(int(said["exited"]), None)
+            if ended is not None:
+                ended.ended(said["status"])
 
     def _lost(self) -> None:
         """The prepared parent is gone, and every process with it; the next spawn starts another."""
