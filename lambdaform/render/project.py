@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import lambdaform
 from lambdaform.model.problem import LambdaformError
 
 TEMPLATES = Path(__file__).parent / "templates" / "init"
+_TAKEN = frozenset({"DeadLetter", "Function", "FunctionUrl", "PythonCode", "Queue", "Stack"})
+"""What the template of the stack imports."""
 _NAMES = {"gitignore": ".gitignore"}
 
 
@@ -26,7 +27,7 @@ def project_files(name: str, version: str) -> Mapping[str, str]:
     )
     words = [word for word in re.split(r"[^A-Za-z0-9]+", name) if word]
     cls = "".join(word[0].upper() + word[1:] for word in words)
-    if keyword.iskeyword(cls) or cls in lambdaform.__all__:
+    if keyword.iskeyword(cls) or cls in _TAKEN:
         cls += "App"
     values = {
         "name": name,
