@@ -44,6 +44,7 @@ def _look(view: View) -> Iterable[tuple[Node, Missing]]:
                 files,
                 lambda path, address=node.address: view.facts.read(address, path),
                 has_layers=has_layers,
+                version=known.version,
             )
             if missing is None and known.language is Language.CUSTOM and "bootstrap" in files:
                 missing = None if files["bootstrap"].executable else _not_executable()
@@ -65,7 +66,7 @@ def _rule(id: str, summary: str) -> Rule:
             what = missing.what
             if missing.file and node.build is not None and (folder := node.build.code.folder()) is not None:
                 what += f" ({folder / missing.file}:{missing.line})"
-            yield Finding(node, what, "handler", given=missing.given, hint=missing.hint)
+            yield Finding(node, what, "handler", given=missing.given, allowed=missing.allowed, hint=missing.hint)
 
     return Rule(id, Severity.ERROR, summary, find, HANDLER)
 

@@ -202,7 +202,7 @@ def test_no_wheel_for_the_target_stops_with_the_target_in_words(tmp_path: Path) 
     [problem] = caught.value.problems
     assert problem.rule == "no-wheel"
     assert "CPython 3.13 on arm64 Linux" in problem.what
-    assert "speedy" in (problem.given or "")
+    assert problem.what.startswith("speedy")
     assert not list((tmp_path / "c").rglob("speedy*"))
 
 
