@@ -104,12 +104,19 @@ def recorded(folder: Path, many: int) -> Path:
 
 
 INSTANT = """
-import asyncio
+import asyncio, re
+ANSWER = b"HTTP/1.1 200 OK\\r\\nContent-Type: application/json\\r\\nContent-Length: 2\\r\\n\\r\\n{}"
 class Answer(asyncio.Protocol):
-    def connection_made(self, transport): self.transport = transport
+    def connection_made(self, transport):
+        self.transport, self.data = transport, b""
     def data_received(self, data):
-        self.transport.write(b"HTTP/1.1 200 OK\\r\\n"
-            b"Content-Type: application/json\\r\\nContent-Length: 2\\r\\n\\r\\n{}")
+        # Answers at once, but no sooner than the whole request is there: boto3 sends head and body apart.
+        self.data += data
+        head, end, body = self.data.partition(b"\\r\\n\\r\\n")
+        length = re.search(rb"(?i)content-length: (\\d+)", head)
+        if end and len(body) >= int(length[1] if length else 0):
+            self.data = b""
+            self.transport.write(ANSWER)
 async def main():
     server = await asyncio.get_running_loop().create_server(Answer, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
