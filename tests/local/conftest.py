@@ -51,7 +51,13 @@ def start(folder: Path, *options: str) -> tuple[subprocess.Popen[bytes], Aws]:
     ready = folder / f"ready-{next(_numbers)}.json"
     process = subprocess.Popen(
         [sys.executable, "-m", "lambdaform.local", "--port", "0", "--ready-file", str(ready), *options],
-        env={**os.environ, "AWS_SECRET_TOKEN_OF_THE_HOST": "must not leak", "PYTHONPATH_OF_HOST": "x"},
+        # Its private folder is in the test's: one that is killed cannot clean up after itself.
+        env={
+            **os.environ,
+            "TMPDIR": str(folder),
+            "AWS_SECRET_TOKEN_OF_THE_HOST": "must not leak",
+            "PYTHONPATH_OF_HOST": "x",
+        },
     )
     deadline = time.monotonic() + 30
     while not ready.exists():
