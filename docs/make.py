@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from lambdaform.cli.init import init
 from lambdaform.cli.program import EXIT_CODES, LazyGroup
-from lambdaform.render.reference import commands_page, fidelity_page, resources_page, rules_page
+from lambdaform.render.reference import commands_page, fidelity_page, resources_page, rules_page, values_page
 
 DOCS = Path(__file__).parent
 
@@ -15,8 +16,9 @@ def pages() -> Mapping[str, str]:
     """Path below the docs folder to content."""
     return {
         "reference/resources.md": resources_page(),
+        "reference/values.md": values_page(),
         "reference/rules.md": rules_page(),
-        "reference/commands.md": commands_page(LazyGroup(name="app.py"), EXIT_CODES),
+        "reference/commands.md": commands_page(LazyGroup(name="app.py"), EXIT_CODES, alone=[init]),
         "explanation/fidelity.md": fidelity_page(),
     }
 

@@ -18,6 +18,7 @@ class Secret(Output[str]):
     """
 
     name: str
+    """What it is called there."""
     key: str | None = None
     """A member of a secret that is a JSON object."""
     where: Source = attrs.field(init=False, factory=caller, eq=False, repr=False)
@@ -34,6 +35,7 @@ class Parameter(Output[str]):
     """A parameter in AWS Systems Manager Parameter Store; looked up when it is deployed, never stored."""
 
     path: str
+    """What it is called there, such as `/shop/colour`."""
     where: Source = attrs.field(init=False, factory=caller, eq=False, repr=False)
 
     def read(self) -> Grant:

@@ -119,5 +119,7 @@ def _target(resource: Json, graph: Graph) -> str:
         template, parts = cast(dict[str, Json], resource)["@text"]
         if template.startswith("{}") and len(parts) == 1:
             return words_of(parts[0], graph)
+        if template.startswith("arn:"):
+            return words_of(resource, graph).rsplit(":", 1)[-1]
     text = words_of(resource, graph)
     return "everything" if text == "*" else text

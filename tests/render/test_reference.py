@@ -7,10 +7,14 @@ from types import ModuleType
 
 import pytest
 
+from lambdaform import DeadLetter, Function, Queue
+from lambdaform.model.marks import fields_of
 from lambdaform.render.dot import dot_of
 from lambdaform.render.drawing import draw
 from lambdaform.render.mermaid import mermaid_of
 from lambdaform.render.picture import Look, Picture, picture_of
+from lambdaform.render.reference import field_docs, field_types, resources_page
+from lambdaform.resources.catalog import class_of, kinds
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -28,6 +32,34 @@ def loaded(path: str, name: str) -> ModuleType:
 def test_committed_pages_are_what_the_code_says() -> None:
     for path, content in loaded("docs/make.py", "docs_make").pages().items():
         assert (ROOT / "docs" / path).read_text() == content, "run: python docs/make.py"
+
+
+def test_no_reference_page_is_left_over() -> None:
+    made = {path for path in loaded("docs/make.py", "docs_make").pages() if path.startswith("reference/")}
+
+    assert {f"reference/{path.name}" for path in (ROOT / "docs" / "reference").iterdir()} == made
+
+
+def test_types_are_shown_without_marks_and_quotes() -> None:
+    assert field_types(Queue)["retention"] == "int"
+    assert field_types(DeadLetter)["queue"] == "Queue | str"
+    assert field_types(Function)["layers"] == "tuple[Layer | str, ...]"
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_every_setting_of_a_kind_has_its_sentence_and_type(kind: str) -> None:
+    cls = class_of(kind)
+
+    assert fields_of(cls).keys() <= field_docs(cls).keys()
+    assert fields_of(cls).keys() <= field_types(cls).keys()
+
+
+def test_a_row_says_range_unit_default_and_whether_it_replaces() -> None:
+    rows = resources_page().split("\n## Queue\n")[1].splitlines()
+
+    assert "| `retention` | time | `4 days` | 60 to 1,209,600 s | How long a message is kept" in "\n".join(rows)
+    (fifo,) = [row for row in rows if row.startswith("| `fifo`")][:1]
+    assert "a change replaces it" in fifo
 
 
 @pytest.fixture(scope="module")

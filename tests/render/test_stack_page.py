@@ -47,7 +47,12 @@ class Shop(Stack):
             "KEY": Secret("shop/key"),
             "COLOUR": Parameter("/shop/colour"),
         },
-        uses={"INBOX": inbox.send(), "ORDERS": (orders.read(), orders.write()), "USERS": Base.users.read()},
+        uses={
+            "INBOX": inbox.send(),
+            "ORDERS": (orders.read(), orders.write()),
+            "USERS": Base.users.read(),
+            "TOKEN": Secret("shop/token").read(),
+        },
         function_url=FunctionUrl(auth="NONE"),
         on_failure=dead,
     )
@@ -95,6 +100,7 @@ def test_rights_are_said_in_words_beside_the_exact_actions(page: str) -> None:
     assert "- send: queue inbox (sqs:GetQueueAttributes, sqs:GetQueueUrl, sqs:SendMessage)" in api
     assert "- read and write: table orders (dynamodb:" in api
     assert "- read: users of the stack base (dynamodb:" in api
+    assert "- read secret: shop/token-?????? (secretsmanager:GetSecretValue)" in api
     assert "- deliver: queue dead (sqs:SendMessage)" in api
     assert "- read by trigger: queue inbox (sqs:" in section(page, "### worker")
 
