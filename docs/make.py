@@ -1,7 +1,9 @@
-"""Writes the pages that are made from the code: `python docs/make.py`."""
+"""Writes the pages and the picture that are made from the code: `python docs/make.py`."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,3 +28,5 @@ def pages() -> Mapping[str, str]:
 if __name__ == "__main__":
     for path, content in pages().items():
         (DOCS / path).write_text(content, encoding="utf-8")
+    picture = ["diagram", "--stage", "dev", "-q", "-o", str(DOCS / "images" / "orders.svg")]
+    subprocess.run([sys.executable, str(DOCS.parent / "stacks" / "app.py"), *picture], check=True)

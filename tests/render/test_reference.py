@@ -1,6 +1,8 @@
 """Reference pages are what the code says, and pictures show what flows."""
 
+import html
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -84,6 +86,14 @@ def test_a_picture_has_a_tile_for_what_people_speak_of_and_none_for_roles(pictur
         "sqs.queue.dead",
         "sqs.queue.inbox",
     ]
+
+
+def test_the_readmes_picture_shows_the_running_example(picture: Picture) -> None:
+    drawn = (ROOT / "docs" / "images" / "orders.svg").read_text()
+
+    titles = {html.unescape(title) for title in re.findall(r"<title>([^<]*)</title>", drawn)}
+    arrows = {f"{arrow.tail}->{arrow.head}" for arrow in picture.arrows if arrow.label != "read"}
+    assert {tile.id for tile in picture.tiles} | arrows <= titles, "run: python docs/make.py"
 
 
 def test_events_uses_and_failures_are_arrows_of_their_own_look(picture: Picture) -> None:
