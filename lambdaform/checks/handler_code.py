@@ -141,8 +141,13 @@ def _no_module(handler: str, module: str, name: str, files: Collection[str], rea
     return _missing(f"the package has no module {module}", handler, hint)
 
 
+_NEW_SYNTAX = re.compile(r"""\btype\s+\w|\b(def|class)\s+\w+\s*\[|[fFtT]["']|\bexcept\b""")
+"""What a line looks like that uses grammar newer than Python 3.11: `type X = ...`, generics, f- and t-strings,
+`except` without brackets. A mistake in any other line is one in every Python."""
+
+
 def _names(content: bytes, path: str, version: str) -> Names | Missing | None:
-    """What a module defines; None when it is for a Python whose grammar this one does not know."""
+    """What a module defines; None when a line may be grammar of a newer Python than the one that reads it."""
     import ast  # parsing is needed only where there is a Python handler
     import warnings
 
@@ -153,7 +158,9 @@ def _names(content: bytes, path: str, version: str) -> Names | Missing | None:
             warnings.simplefilter("ignore")  # about escapes in strings: true, and not what was asked
             module = ast.parse(content, feature_version=None if wanted is None or is_newer else (wanted[0], wanted[1]))
     except SyntaxError as error:
-        return None if is_newer else _broken(path, version, str(error.msg), error.text, error.lineno)
+        if is_newer and (error.text is None or _NEW_SYNTAX.search(error.text)):
+            return None
+        return _broken(path, version, str(error.msg), error.text, error.lineno)
     except ValueError as error:
         return _broken(path, version, str(error), None, 1)
     except RecursionError:
