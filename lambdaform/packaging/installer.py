@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lambdaform.model.code import PythonCode
 from lambdaform.model.problem import Interrupted, Invalid, LambdaformError, Problem, Severity
-from lambdaform.packaging.requirements import Target, canonical
+from lambdaform.packaging.requirements import Requested, Target, canonical
 
 _NO_WHEEL = re.compile(r"(?:Because |and |that |all versions of )(\S+?)(?:==(\S+))? (?:has|have) no (?:usable )?wheels")
 _NO_BUILD = re.compile(r"[Bb]uilding source distributions is disabled, but attempted to build `([^`]+)`")
@@ -29,11 +29,12 @@ _NO_ROOM = re.compile(r"No space left on device|Disk quota exceeded|\(os error (
 _UNREADABLE = re.compile(r"Couldn't parse requirement|Unsupported requirement|Error parsing|Failed to parse")
 
 
-def install(code: PythonCode, target: Target, folder: Path, *, lines: Mapping[str, str], offline: bool) -> None:
+def install(code: PythonCode, target: Target, folder: Path, requested: Requested, *, offline: bool) -> None:
     """Install what code asks for into an empty folder.
 
     Raises `Invalid` when no wheel fits or the requirements cannot be met, `LambdaformError` when the world fails.
     """
+    lines = requested.lines
     requirements, project = code.requirements_file(), code.project_folder()
     files: list[str] = []
     if requirements is not None:
@@ -46,6 +47,8 @@ def install(code: PythonCode, target: Target, folder: Path, *, lines: Mapping[st
     command = ["pip", "install", "--target", str(folder), "--python-version", target.python]
     command += ["--python-platform", target.platform, "--only-binary", ":all:", "--link-mode", "copy"]
     command += ["--no-compile-bytecode", "--no-progress", *(["--offline"] if offline else [])]
+    for name in sorted(requested.local) if not offline else ():  # uv refuses both together
+        command += ["--refresh-package", name]  # it does not look at the dates of wheels behind --find-links
     if sys.executable:
         # uv wants some Python to ask for paths; ours is there, whatever else is on the machine.
         command += ["--python", sys.executable]

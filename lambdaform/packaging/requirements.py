@@ -48,6 +48,8 @@ class Requested:
     """How many requirements are written down."""
     lines: Mapping[str, str]
     """A package's name to the file and line that asks for it."""
+    local: frozenset[str] = frozenset()
+    """Packages with wheels in a folder of this machine, which may have been built anew under the same name."""
 
 
 def needs_installing(build: Build) -> bool:
@@ -73,6 +75,7 @@ def canonical(name: str) -> str:
 def read_requested(code: PythonCode, problems: list[Problem]) -> Requested:
     """What Python code asks for. Files that are missing or cannot be read become problems."""
     texts: list[str] = []
+    wheels: list[str] = []
     lines: dict[str, str] = {}
     count = 0
     file = code.requirements_file()
@@ -85,7 +88,7 @@ def read_requested(code: PythonCode, problems: list[Problem]) -> Requested:
             for number, name in _requirements(text):
                 lines.setdefault(canonical(name), f"{path.name}:{number}")
                 count += 1
-            texts += _local_files(text, path.parent)
+            wheels += _local_wheels(text, path.parent)
             for found in _INCLUDED.findall(text):
                 nested = path.parent / found
                 if "://" not in found and "$" not in found and nested not in seen:  # uv fetches and fills in the others
@@ -95,7 +98,8 @@ def read_requested(code: PythonCode, problems: list[Problem]) -> Requested:
     if folder is not None:
         texts.append(_read(folder / "pyproject.toml", "requirements", code, problems))
         texts.append(_read(lock_of(folder), "lock", code, problems))
-    return Requested((*texts, *code.groups), count, lines)
+    local = frozenset(canonical(wheel.partition("-")[0]) for wheel in wheels)
+    return Requested((*texts, *wheels, *code.groups), count, lines, local)
 
 
 def lock_of(folder: Path) -> Path:
@@ -222,7 +226,7 @@ def _requirements(text: str) -> list[tuple[int, str]]:
     return found
 
 
-def _local_files(text: str, folder: Path) -> list[str]:
+def _local_wheels(text: str, folder: Path) -> list[str]:
     """Wheels on this machine that a requirements file names, dated: another build of one is another wheel."""
     found: list[str] = []
     for links, wheel in _LOCAL.findall(text):

@@ -89,7 +89,7 @@ class Wheels:
         self._sweep()
         part = Path(tempfile.mkdtemp(dir=self._cache, prefix=".part-"))
         try:
-            install(code, target, part / "files", lines=requested.lines, offline=self._offline)
+            install(code, target, part / "files", requested, offline=self._offline)
             problems: list[Problem] = []
             entries = packed(_tidy(part / "files"), code.where, problems)
             if problems:
