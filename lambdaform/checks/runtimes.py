@@ -79,8 +79,8 @@ def blocked(view: View) -> Iterable[Finding]:
     """By the day handed in; a function that is deployed already can be changed for some weeks longer."""
     today = view.facts.today
     for node, runtime in _known(view):
-        if node.kind != "lambda.function":
-            continue
+        if node.kind != "lambda.function" or runtime.create_blocked is None or today < runtime.create_blocked:
+            continue  # updates are never blocked before creates are
         exists = node.address in view.facts.deployed
         end = runtime.update_blocked if exists else runtime.create_blocked
         if end is not None and today >= end:

@@ -295,8 +295,21 @@ class GraphBuilder:
 
     def encode(self, value: Any) -> Json:
         """A value as plain data; outputs become references, and the node being encoded comes to need what they name."""
-        if value is None or type(value) in _PLAIN:
+        # The common cases by their exact type, because there are many of them.
+        kind: type = type(value)  # pyright: ignore[reportUnknownVariableType]
+        if value is None or kind in _PLAIN:
             return value
+        if kind is Attribute:
+            return self._reference(value.resource, value.name)
+        if kind is dict:
+            encode = self.encode
+            return {
+                str(key): each if type(each) in _PLAIN else encode(each)
+                for key, each in cast(dict[Any, Any], value).items()
+            }
+        if kind is tuple or kind is list:
+            encode = self.encode
+            return [each if type(each) in _PLAIN else encode(each) for each in cast(list[Any], value)]
         if isinstance(value, ByStage):
             return self.encode(cast(Any, value).at(self.stage))
         if isinstance(value, Resource):

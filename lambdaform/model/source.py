@@ -12,6 +12,8 @@ import attrs
 if TYPE_CHECKING:
     import ast
 
+# File to whether it is lambdaform's own: thousands of declarations ask the same few files.
+_OURS: dict[str, bool] = {}
 _PACKAGE = str(Path(__file__).parent.parent) + "/"
 
 
@@ -41,9 +43,13 @@ class Source:
 def caller() -> Source:
     """The line of user code that is calling into lambdaform right now."""
     frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+    ours = _OURS
     while frame is not None:
         file = frame.f_code.co_filename
-        if not file.startswith((_PACKAGE, "<attrs generated")):
+        is_ours = ours.get(file)
+        if is_ours is None:
+            is_ours = ours[file] = file.startswith((_PACKAGE, "<attrs generated"))
+        if not is_ours:
             return Source(_absolute(file), frame.f_lineno)
         frame = frame.f_back
     return Source("<unknown>", 0)
