@@ -54,7 +54,7 @@ def find_handler(
 ) -> Missing | None:
     """What is wrong with a handler; None when it is there, or when the source cannot tell.
 
-    `version` is the language's, as in `3.13`: source for a newer Python than this one is not judged by its grammar.
+    `version` is the language's, as in `3.13`: a line that may be grammar of a newer Python than this is not judged.
     """
     match language:
         case Language.PYTHON:
@@ -141,9 +141,9 @@ def _no_module(handler: str, module: str, name: str, files: Collection[str], rea
     return _missing(f"the package has no module {module}", handler, hint)
 
 
-_NEW_SYNTAX = re.compile(r"""\btype\s+\w|\b(def|class)\s+\w+\s*\[|[fFtT]["']|\bexcept\b""")
+_NEW_SYNTAX = re.compile(r"""\btype\s+\w|\b(def|class)\s+\w+\s*\[|[fFtT]["']|\bexcept\b|\blazy\s|\*\w.*\bfor\b""")
 """What a line looks like that uses grammar newer than Python 3.11: `type X = ...`, generics, f- and t-strings,
-`except` without brackets. A mistake in any other line is one in every Python."""
+`except` without brackets, lazy imports, unpacking in comprehensions. A mistake in any other line is one in every Python."""
 
 
 def _names(content: bytes, path: str, version: str) -> Names | Missing | None:

@@ -116,7 +116,7 @@ def failure(said: str, code: PythonCode, target: Target, lines: Mapping[str, str
         (_NETWORK, "cannot be downloaded", "check the network and the package index; what is cached needs neither"),
     ):
         if meaning.search(text) and "Hash mismatch" not in text:
-            return LambdaformError(f"requirements for {target.words()} {what}", hint=hint, details={"uv": text[:2000]})
+            return LambdaformError(f"requirements for {target.words()} {what} ({text[:300]})", hint=hint)
     names = _without_wheel(text)
     if names:
         return Invalid([_no_wheel(name, version, text, code, target, lines) for name, version in names.items()])

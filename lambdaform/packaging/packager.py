@@ -201,7 +201,11 @@ def _missing(code: Code, path: Path) -> Problem:
 
 
 def _empty(code: Code) -> Problem:
-    hint = "name a path" if code.path is None else "look at its path, at exclude and at .lambdaformignore"
+    hint = (
+        "name a path, or requirements that bring files"
+        if code.path is None
+        else "look at its path, at exclude and at .lambdaformignore"
+    )
     what = "there is no file in the package"
     return Problem("code-empty", Severity.ERROR, "", code.where, what, given=code.path, hint=hint)
 

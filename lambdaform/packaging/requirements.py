@@ -88,6 +88,7 @@ def read_requested(code: PythonCode, problems: list[Problem]) -> Requested:
             for number, name in _requirements(text):
                 lines.setdefault(canonical(name), f"{path.name}:{number}")
                 count += 1
+            problems.extend(_editables(text, path, code))
             wheels += _local_wheels(text, path.parent)
             for found in _INCLUDED.findall(text):
                 nested = path.parent / found
@@ -215,15 +216,31 @@ def _check_python(code: PythonCode, wanted: str, target: Target, problems: list[
 
 
 def _requirements(text: str) -> list[tuple[int, str]]:
-    """Line and name of each requirement in a requirements file."""
+    """Line and name (or address) of each requirement in a requirements file."""
     found: list[tuple[int, str]] = []
     is_continued = False
     for number, line in enumerate(text.splitlines(), 1):
-        match = re.match(r"\s*([A-Za-z0-9][\w.\-]*)", line)
+        match = re.match(r"\s*([A-Za-z0-9][\w.\-]*|[^\s\-#]\S*)", line)
         if match and not is_continued:
             found.append((number, match[1]))
         is_continued = line.rstrip().endswith("\\")
     return found
+
+
+def _editables(text: str, path: Path, code: PythonCode) -> list[Problem]:
+    """An editable requirement installs no files, only the way to a folder of this machine."""
+    return [
+        _problem(
+            "requirements-local",
+            code,
+            f"{path.name}:{number} asks for an editable package, which would stay on this machine",
+            given=line.strip(),
+            allowed="packages with wheels",
+            hint="put its folder's packages into the code folder, or build a wheel of it with uv build",
+        )
+        for number, line in enumerate(text.splitlines(), 1)
+        if re.match(r"\s*(?:-e|--editable)[ =]", line)
+    ]
 
 
 def _local_wheels(text: str, folder: Path) -> list[str]:

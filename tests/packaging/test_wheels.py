@@ -198,6 +198,15 @@ def test_requirements_that_cannot_be_met_or_read_are_problems(tmp_path: Path) ->
         assert [problem.rule for problem in caught.value.problems] == [rule]
 
 
+def test_an_editable_requirement_is_a_problem_for_it_would_stay_on_this_machine(tmp_path: Path) -> None:
+    with pytest.raises(Invalid) as caught:
+        Packager(tmp_path / "c").contents(build(requirements(tmp_path, "-e ./library")))
+
+    [problem] = caught.value.problems
+    assert problem.rule == "requirements-local"
+    assert "requirements.txt:3" in problem.what
+
+
 def _contents(root: str, cache: str) -> str:
     # A code object's identity does not leave its process; its files do.
     return Packager(Path(cache)).contents(build(requirements_of(Path(root)))).hash
