@@ -141,10 +141,10 @@ def _no_module(handler: str, module: str, name: str, files: Collection[str], rea
     return _missing(f"the package has no module {module}", handler, hint)
 
 
-_KNOWN_GRAMMAR = (3, 14)
 _NEW_SYNTAX = re.compile(r"""\btype\s+\w|\b(def|class)\s+\w+\s*\[|[fFtT]["']|\bexcept\b|\blazy\s|\*\w.*\bfor\b""")
 """What a line looks like that uses grammar newer than Python 3.11 and known up to `_KNOWN_GRAMMAR`: `type X = ...`, generics, f- and t-strings,
-`except` without brackets, lazy imports, unpacking in comprehensions. A mistake in any other line is one in every Python."""
+`except` without brackets, lazy imports, unpacking in comprehensions. A mistake in any other line is one in every
+Python."""
 
 
 def _names(content: bytes, path: str, version: str) -> Names | Missing | None:
@@ -159,8 +159,7 @@ def _names(content: bytes, path: str, version: str) -> Names | Missing | None:
             warnings.simplefilter("ignore")  # about escapes in strings: true, and not what was asked
             module = ast.parse(content, feature_version=None if wanted is None or is_newer else (wanted[0], wanted[1]))
     except SyntaxError as error:
-        is_unknown = wanted is not None and wanted > _KNOWN_GRAMMAR
-        if is_newer and (is_unknown or error.text is None or _NEW_SYNTAX.search(error.text)):
+        if is_newer and (error.text is None or _NEW_SYNTAX.search(error.text)):
             return None
         return _broken(path, version, str(error.msg), error.text, error.lineno)
     except ValueError as error:
