@@ -3,6 +3,7 @@
 import os
 import textwrap
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from lambdaform.model.code import Build, Code, PythonCode
@@ -59,7 +60,9 @@ def requirements(folder: Path, text: str, *, path: Path | None = None) -> Python
     return PythonCode(path, requirements=file)
 
 
-def project(folder: Path, *, dependencies: list[str], locked: list[tuple[str, str]], requires: str = ">=3.11") -> Path:
+def project(
+    folder: Path, *, dependencies: Sequence[str], locked: Sequence[tuple[str, str]], requires: str = ">=3.11"
+) -> Path:
     """A project whose lock was made from `locked` (name, specifier), with wheels in `folder/wheels`."""
     folder.mkdir(exist_ok=True)
     (folder / "pyproject.toml").write_text(
@@ -68,7 +71,7 @@ def project(folder: Path, *, dependencies: list[str], locked: list[tuple[str, st
             name = "shop"
             version = "0.1"
             requires-python = "{requires}"
-            dependencies = {dependencies!r}
+            dependencies = {list(dependencies)!r}
 
             [tool.uv]
             no-index = true

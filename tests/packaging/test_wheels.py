@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -260,10 +261,16 @@ def test_offline_says_so_when_something_is_not_there(tmp_path: Path) -> None:
 # -- projects
 
 
-def locked(folder: Path, **changes: object) -> PythonCode:
+def locked(
+    folder: Path,
+    *,
+    dependencies: Sequence[str] = ("plain==1.0",),
+    locked: Sequence[tuple[str, str]] = (("plain", "==1.0"),),
+    requires: str = ">=3.11",
+) -> PythonCode:
+    """A project that needs `plain`, with a lock and a wheel of it."""
     wheel(folder / "wheels", "plain")
-    options = {"dependencies": ["plain==1.0"], "locked": [("plain", "==1.0")], **changes}
-    return PythonCode(project=project(folder, **options))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    return PythonCode(project=project(folder, dependencies=dependencies, locked=locked, requires=requires))
 
 
 def test_a_projects_locked_packages_are_installed_without_a_network(tmp_path: Path) -> None:
@@ -276,17 +283,17 @@ def test_a_projects_locked_packages_are_installed_without_a_network(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("changes", "rule"),
+    ("dependencies", "requires", "rule"),
     [
-        ({"dependencies": ["plain==1.0", "another>=2"]}, "lock-outdated"),
-        ({"dependencies": ["plain>=1.0"]}, "lock-outdated"),
-        ({"requires": ">=3.14"}, "project-python"),
+        (["plain==1.0", "another>=2"], ">=3.11", "lock-outdated"),
+        (["plain>=1.0"], ">=3.11", "lock-outdated"),
+        (["plain==1.0"], ">=3.14", "project-python"),
     ],
 )
 def test_a_lock_that_is_not_the_projects_is_a_problem_before_anything_is_installed(
-    tmp_path: Path, changes: dict[str, object], rule: str
+    tmp_path: Path, dependencies: list[str], requires: str, rule: str
 ) -> None:
-    code = locked(tmp_path / "shop", **changes)
+    code = locked(tmp_path / "shop", dependencies=dependencies, requires=requires)
 
     with pytest.raises(Invalid) as caught:
         Packager(tmp_path / "c").ready(build(code))
