@@ -154,9 +154,9 @@ def test_own_source_stands_over_a_package_of_the_same_name(tmp_path: Path) -> No
 
 
 def test_a_file_where_a_package_has_a_folder_is_a_problem(tmp_path: Path) -> None:
-    wheel(tmp_path / "wheels", "plain", files={"shared/x.py": ""})
+    wheel(tmp_path / "wheels", "plain", files={"common/x.py": ""})
     folder = source(tmp_path / "src")
-    (folder / "shared").write_text("")
+    (folder / "common").write_text("")
 
     with pytest.raises(Invalid) as caught:
         Packager(tmp_path / "c").contents(build(requirements(tmp_path, "plain", path=folder)))
@@ -428,11 +428,14 @@ def test_ctrl_c_leaves_no_half_entry(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        reached = threading.Thread(target=lambda: pipe.open("wb").close(), daemon=True)
+        writing: list[int] = []
+        reached = threading.Thread(target=lambda: writing.append(os.open(pipe, os.O_WRONLY)), daemon=True)
         reached.start()
         reached.join(timeout=20)  # until uv reads the pipe
         os.killpg(process.pid, signal.SIGINT)
         process.wait(timeout=20)
+    os.close(writing[0])
 
     assert process.returncode != 0
+    assert (tmp_path / "c" / "wheels").is_dir()
     assert not [path for path in (tmp_path / "c").rglob("*") if path.name != "wheels"]
