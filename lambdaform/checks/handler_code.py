@@ -143,8 +143,7 @@ def _no_module(handler: str, module: str, name: str, files: Collection[str], rea
 
 _NEW_SYNTAX = re.compile(r"""\btype\s+\w|\b(def|class)\s+\w+\s*\[|[fFtT]["']|\bexcept\b|\blazy\s|\*\w.*\bfor\b""")
 """What a line looks like that uses grammar newer than Python 3.11: `type X = ...`, generics, f- and t-strings,
-`except` without brackets, lazy imports, unpacking in comprehensions. A mistake in any other line is one in every
-Python."""
+`except` without brackets, lazy imports, unpacking in comprehensions. A mistake in another line is one everywhere."""
 
 
 def _names(content: bytes, path: str, version: str) -> Names | Missing | None:
