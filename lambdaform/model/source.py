@@ -5,12 +5,8 @@ from __future__ import annotations
 import sys
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import attrs
-
-if TYPE_CHECKING:
-    import ast
 
 # File to whether it is lambdaform's own: thousands of declarations ask the same few files.
 _OURS: dict[str, bool] = {}
@@ -59,31 +55,3 @@ def caller() -> Source:
 def _absolute(file: str) -> str:
     # The main script's code carries the path as it was typed.
     return str(Path(file).absolute()) if not file.startswith("<") else file
-
-
-@lru_cache(maxsize=64)
-def _parsed(file: str) -> ast.Module | None:
-    import ast  # only a problem needs it
-
-    try:
-        return ast.parse(Path(file).read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, ValueError):
-        return None
-
-
-def line_of_argument(source: Source, argument: str) -> Source:
-    """The line of one keyword argument of the call written at `source`; `source` itself when it cannot be told.
-
-    Read only when a problem is reported, so that a declaration costs one frame look-up.
-    """
-    import ast
-
-    module = _parsed(source.file)
-    if module is None:
-        return source
-    for node in ast.walk(module):
-        if isinstance(node, ast.Call) and node.lineno <= source.line <= (node.end_lineno or node.lineno):
-            for keyword in node.keywords:
-                if keyword.arg == argument and node.lineno == source.line:
-                    return Source(source.file, keyword.value.lineno)
-    return source

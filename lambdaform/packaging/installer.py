@@ -111,7 +111,7 @@ def failure(said: str, code: PythonCode, target: Target, lines: Mapping[str, str
     text = " ".join(re.sub(r"\x1b\[[0-9;]*m|^Using .* interpreter at: .*$", "", said, flags=re.MULTILINE).split())
     text = re.sub(r"^(?:Resolved .*? )?error: ", "", text)
     for meaning, what, hint in (
-        (_OFFLINE, "are not in the cache, and downloading is off", "run it once without --offline"),
+        (_OFFLINE, "are not in the cache, and downloading is off", "run it once with the network on"),
         (_NO_ROOM, "cannot be installed: the disk is full", "make room"),
         (_NETWORK, "cannot be downloaded", "check the network and the package index; what is cached needs neither"),
     ):
