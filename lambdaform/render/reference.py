@@ -263,20 +263,16 @@ def _text_of(node: ast.expr) -> str:
     return ""
 
 
-def fidelity_page() -> str:
-    """What the local AWS accepts and does not honour."""
+def differences_section() -> str:
+    """What the local AWS accepts without effect, as `local` says it: the end of the page on fidelity."""
     from lambdaform.local import differences
     from lambdaform.local.lambda_ import fidelity
 
-    lines = [NOTE, "# Fidelity\n"]
-    lines.append(
-        "What the local AWS accepts without honouring it. `local` says which of these the stack at hand meets, and"
-    )
-    lines.append(
-        "`GET /_lambdaform/fidelity` answers the same as JSON. What is not listed is meant to behave as AWS does.\n"
-    )
+    lines = ["## Settings accepted without effect\n"]
+    lines.append("`local` says which of these the stack at hand meets;")
+    lines.append("`GET /_lambdaform/fidelity` answers the same as JSON.\n")
     for title, module in (("Functions", fidelity), ("Queues, topics, buses, schedules, mappings", differences)):
-        lines += [f"## {title}\n", "| setting or behaviour | here |\n|---|---|"]
+        lines += [f"### {title}\n", "| setting or behaviour | here |\n|---|---|"]
         lines += [f"| {_cell(setting)} | {_cell(says)} |" for setting, says in _differences(module)]
         lines.append("")
     return "\n".join(lines)
