@@ -9,18 +9,15 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
-from urllib.parse import urlsplit
 
 import attrs
 
+from lambdaform.aws.endpoint import LOCAL_REGION, is_loopback
 from lambdaform.aws.patience import patience_for
 from lambdaform.model.driver import AwsError
 from lambdaform.model.problem import Interrupted, LambdaformError
 
 T = TypeVar("T")
-
-LOCAL_REGION = "us-east-1"
-"""The region of an endpoint on this machine when nobody names one."""
 
 
 class Pauses(Protocol):
@@ -55,12 +52,6 @@ class Identity:
 
     account: str
     arn: str
-
-
-def is_loopback(endpoint: str | None) -> bool:
-    """Whether an endpoint is on this machine."""
-    host = urlsplit(endpoint).hostname if endpoint else None
-    return host is not None and (host in ("localhost", "::1") or host.startswith("127.") or host.endswith(".localhost"))
 
 
 class AwsSession:

@@ -32,7 +32,7 @@ BUILDING: Mapping[str, str] = {
 """Id to summary of the errors found while a declaration is read, before any rule runs; none can be suppressed."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Entry:
     """A rule as the docs list it."""
 

@@ -46,7 +46,7 @@ RESERVED = frozenset(
     }
 )
 """Keys that Lambda sets itself and does not let anybody else set."""
-_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]+")
+_NAME = r"[a-zA-Z][a-zA-Z0-9_]+"
 
 
 def _environments(view: View) -> Iterable[tuple[Node, dict[str, Any]]]:
@@ -110,7 +110,7 @@ def name(view: View) -> Iterable[Finding]:
     """Names of one character are refused as well."""
     for node, environment in _environments(view):
         for name in environment:
-            if name not in RESERVED and _NAME.fullmatch(name) is None:
+            if name not in RESERVED and re.fullmatch(_NAME, name) is None:
                 yield Finding(
                     node,
                     "is not a name that AWS takes for a variable",

@@ -6,7 +6,6 @@ tell (a star import, a file that a bundler wrote, a layer), nothing is said.
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable
@@ -23,7 +22,7 @@ Read = Callable[[str], bytes | None]
 """What a file of the package holds; None when it cannot be read any more."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Missing:
     """Why a handler cannot be called."""
 
@@ -38,7 +37,7 @@ class Missing:
     """What would do instead, when there are few of them."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Names:
     """What a Python module defines at its top."""
 
@@ -77,6 +76,8 @@ def _missing(what: str, handler: str, hint: str) -> Missing:
 
 def _near(name: str, names: Iterable[str]) -> str | None:
     """The name that was most likely meant."""
+    import difflib  # only mistakes need it
+
     return next(iter(difflib.get_close_matches(name, sorted(set(names)), n=1, cutoff=0.5)), None)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lambdaform.model.graph import Node
 
 PAGE = "https://docs.aws.amazon.com/lambda/latest/dg/adding-layers.html"
-_ARN = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:layer:[a-zA-Z0-9-_]+:\d+")
+_ARN = r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:layer:[a-zA-Z0-9-_]+:\d+"
 
 
 def layers_of(function: Node) -> list[Any]:
@@ -43,8 +43,8 @@ def arn(view: View) -> Iterable[Finding]:
     """AWS attaches versions of layers, never a layer as such."""
     for node in view.functions:
         for written in _written(view, node):
-            if _ARN.fullmatch(written) is None:
-                bare = _ARN.fullmatch(written + ":1") is not None
+            if re.fullmatch(_ARN, written) is None:
+                bare = re.fullmatch(_ARN, written + ":1") is not None
                 yield Finding(
                     node,
                     "has no version" if bare else "is not the ARN of a layer version",
@@ -64,7 +64,7 @@ def twice(view: View) -> Iterable[Finding]:
             layer = view.node_at(value)
             if layer is not None:
                 names.append(layer.address)
-        names.extend(written.rpartition(":")[0] for written in _written(view, node) if _ARN.fullmatch(written))
+        names.extend(written.rpartition(":")[0] for written in _written(view, node) if re.fullmatch(_ARN, written))
         for name in sorted({name for name in names if names.count(name) > 1}):
             yield Finding(
                 node,
@@ -82,7 +82,7 @@ def region(view: View) -> Iterable[Finding]:
         return
     for node in view.functions:
         for written in _written(view, node):
-            if _ARN.fullmatch(written) is not None and written.split(":")[3] != view.graph.region:
+            if re.fullmatch(_ARN, written) is not None and written.split(":")[3] != view.graph.region:
                 yield Finding(
                     node,
                     "the layer is in another region than the function",

@@ -5,7 +5,6 @@ No limit is typed here: a mark on a field of any resource, or of a value inside 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
@@ -113,6 +112,8 @@ def _words(limit: Limit, value: Any) -> tuple[str, str]:
                 return ("is empty" if not value else "is too short"), f"give at least {grouped(low)}"
             return ("is too long" if unit == "characters" else "are too many"), f"keep at most {grouped(high)}"
         case OneOf(values):
+            import difflib  # only mistakes need it
+
             near = difflib.get_close_matches(str(value).lower(), {str(v).lower(): v for v in values}, n=1)
             close = next((v for v in values if near and str(v).lower() == near[0]), None)
             return "is not a choice", f"did you mean {close}?" if close is not None else "use one of these"

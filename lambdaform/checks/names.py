@@ -24,8 +24,8 @@ MOST_TAGS = 50
 WITHIN = {"iam.role_policy": "role", "events.rule": "bus", "lambda.alias": "function"}
 # IAM takes names that differ only in case for the same.
 ANY_CASE = ("iam.role",)
-_REGION = re.compile(r"[a-z]{2,3}(-[a-z]+)+-\d{1,2}")
-_ROLE = re.compile(r"arn:aws[a-zA-Z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
+_REGION = r"[a-z]{2,3}(-[a-z]+)+-\d{1,2}"
+_ROLE = r"arn:aws[a-zA-Z-]*:iam::\d{12}:role/[\w+=,.@/-]+"
 
 
 @rule(
@@ -114,7 +114,7 @@ def _forms(node: Node, mapping: Mapping[str, Any]) -> Iterable[Finding]:
 def region(view: View) -> Iterable[Finding]:
     """The form alone: AWS opens regions from time to time."""
     name = view.graph.region
-    if _REGION.fullmatch(name) is None:
+    if re.fullmatch(_REGION, name) is None:
         zone = re.fullmatch(r"(.+-\d)[a-z]", name)
         yield Finding(
             None,
@@ -151,7 +151,7 @@ def role(view: View) -> Iterable[Finding]:
     """Names of roles are not enough for AWS."""
     for node in view.functions:
         given = node.props.get("role")
-        if isinstance(given, str) and _ROLE.fullmatch(given) is None:
+        if isinstance(given, str) and re.fullmatch(_ROLE, given) is None:
             yield Finding(
                 node,
                 "is not the ARN of a role",

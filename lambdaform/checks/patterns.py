@@ -5,7 +5,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
@@ -71,6 +70,8 @@ def _operator(operator: Mapping[str, Any], path: str) -> Iterable[tuple[str, str
             if not values or any(isinstance(each, (Mapping, list, tuple)) for each in values):
                 yield path, "anything-but takes a value or a list of values"
         case _:
+            import difflib  # only mistakes need it
+
             near = difflib.get_close_matches(name, OPERATORS, n=1)
             advice = f"did you mean {near[0]}?" if near else f"there are {', '.join(OPERATORS)}"
             yield path, f"there is no operator {name} in Lambda's filters; {advice}"

@@ -7,7 +7,6 @@ of the keyword it is about and put in the order of the user's files.
 from __future__ import annotations
 
 import datetime
-import difflib
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -33,7 +32,7 @@ def _unread(address: str, path: str) -> bytes | None:
     return None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Facts:
     """What rules may know besides the graph. All of it is handed in, so the same facts give the same problems."""
 
@@ -54,7 +53,7 @@ class Facts:
     """Addresses that exist already, as far as state says: AWS goes on updating what it no longer creates."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Finding:
     """Something a rule found in one node."""
 
@@ -71,7 +70,7 @@ class Finding:
     """Where it differs from the rule's own."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Rule:
     """One rule: its id is what `suppress` and the docs call it."""
 
@@ -154,6 +153,8 @@ def _wrong_suppressions(view: View) -> Iterable[Problem]:
             where = place_of(view, node, "suppress")
             address = f"{node.address}.suppress"
             if name not in known_ids():
+                import difflib  # only mistakes need it
+
                 near = difflib.get_close_matches(name, known_ids(), n=1)
                 yield Problem(
                     "suppress-unknown",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import difflib
 import re
 from collections.abc import Iterable
 from functools import lru_cache
@@ -57,6 +56,8 @@ def unknown(view: View) -> Iterable[Finding]:
         if name is None or name in RUNTIMES or name == "custom" or name.startswith("arn:"):
             continue
         names = current(view.facts.today)
+        import difflib  # only mistakes need it
+
         near = difflib.get_close_matches(name, names, n=1)
         yield Finding(
             node,

@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
 from __future__ import annotations
 
 import datetime
-import difflib
+import os
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -31,7 +31,7 @@ _FIELDS: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
     ("day of week", 1, 7, _DAYS),
     ("year", 1970, 2199, ()),
 )
-_RATE = re.compile(r"(\d+) (minute|minutes|hour|hours|day|days)")
+_RATE = r"(\d+) (minute|minutes|hour|hours|day|days)"
 
 
 def _expressions(view: View) -> Iterator[tuple[Node, str, str]]:
@@ -62,7 +62,7 @@ def mistake_in(expression: str, *, rule: bool = False) -> str | None:
 
 
 def _rate(inner: str, *, rule: bool) -> str | None:
-    match = _RATE.fullmatch(inner)
+    match = re.fullmatch(_RATE, inner)
     if match is None:
         return "a rate is a whole number and minutes, hours or days: rate(5 minutes)"
     if int(match[1]) < 1:
@@ -153,11 +153,15 @@ def past(view: View) -> Iterable[Finding]:
 @lru_cache(maxsize=64)
 def _zones_near(name: str) -> tuple[str, ...] | None:
     """The nearest names when there is no such zone; None when there is, or when this machine has no list of zones."""
+    if os.path.isfile(f"/usr/share/zoneinfo/{name}"):  # noqa: PTH113 - as zoneinfo would find it, but for loading it
+        return None
     import zoneinfo
 
     try:
         zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        import difflib
+
         zones = zoneinfo.available_timezones()
         return tuple(difflib.get_close_matches(name, zones, n=1)) if zones else None
     return None

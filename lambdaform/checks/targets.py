@@ -18,7 +18,7 @@ _TITLES = {
 }
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Target:
     """The far end of a connection."""
 

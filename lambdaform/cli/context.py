@@ -49,7 +49,7 @@ class Options:
 
     def deployment(self, *, endpoint: str | None = None, state_endpoint: str | None = None) -> Deployment:
         """The deployment these options mean. Raises `LambdaformError` when there is no region to be found."""
-        from lambdaform.aws.session import LOCAL_REGION, is_loopback
+        from lambdaform.aws.endpoint import LOCAL_REGION, is_loopback
         from lambdaform.engine.deployment import Deployment, project_root
 
         endpoint = endpoint or self.endpoint()
@@ -83,10 +83,11 @@ def chain(options: Options) -> list[StackClass]:
 
 def _profile_region(profile: str | None) -> str | None:
     """The region in AWS's configuration file, read without boto3 so that a plan stays quick."""
+    path = os.path.expanduser(os.environ.get("AWS_CONFIG_FILE", "~/.aws/config"))  # noqa: PTH111 - nothing to import
+    if not os.path.exists(path):  # noqa: PTH110
+        return None
     import configparser
-    from pathlib import Path
 
-    path = Path(os.environ.get("AWS_CONFIG_FILE", "~/.aws/config")).expanduser()
     parser = configparser.RawConfigParser()
     try:
         parser.read(path, encoding="utf-8")
@@ -116,7 +117,7 @@ def show_problems(options: Options, problems: list[Problem]) -> None:
     """Problems on stderr."""
     if options.quiet:
         return
-    from lambdaform.render.text import problems_text
+    from lambdaform.render.problems import problems_text
 
     click.echo(problems_text(problems), err=True)
 

@@ -37,7 +37,7 @@ LOCAL_ACCOUNT = "123456789012"
 @click.pass_obj
 def local(options: Options, /, port: int, host: str, no_reload: bool, once: bool, **given: Any) -> None:
     """Start a local AWS, deploy to it, follow the logs, deploy again on save. Needs no account and no network."""
-    from lambdaform.aws.session import LOCAL_REGION
+    from lambdaform.aws.endpoint import LOCAL_REGION
     from lambdaform.engine.deployment import STATE_FOLDER, project_root
     from lambdaform.local.process import announce, find_running, start, withdraw
 

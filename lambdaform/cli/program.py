@@ -145,7 +145,7 @@ def colour_wanted() -> bool | None:
 def show_error(error: LambdaformError) -> None:
     """An error on stderr, with what to do."""
     if isinstance(error, Invalid):
-        from lambdaform.render.text import problems_text
+        from lambdaform.render.problems import problems_text
 
         click.echo(problems_text(error.problems), err=True)
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
 from lambdaform.cli.context import Options
@@ -39,6 +38,8 @@ def function_record(state: State, name: str) -> Any:
     record = state.records.get(f"lambda.function.{name}")
     if record is None:
         names = [address.removeprefix("lambda.function.") for address in state.records if ".function." in address]
+        import difflib  # only mistakes need it
+
         near = difflib.get_close_matches(name, names, n=1)
         raise LambdaformError(
             f"there is no function called {name!r}",

@@ -51,7 +51,7 @@ def validate(options: Options, /, as_json: bool, **given: Any) -> None:
         raise Invalid(problems)
     if as_json:
         return
-    from lambdaform.render.text import counted, problems_text
+    from lambdaform.render.problems import counted, problems_text
 
     if problems:
         click.echo(problems_text(problems), err=True)

@@ -8,21 +8,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Container, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from lambdaform.engine.plan import Action, Change, Plan, digest_of
-from lambdaform.engine.planner import Planner, keep_what_is_needed, plan_removal
-from lambdaform.engine.resolve import Resolver
-from lambdaform.engine.state import State, StateKey
-from lambdaform.engine.store import FolderStore
-from lambdaform.model.code import Package
-from lambdaform.model.driver import Aws
-from lambdaform.model.graph import Graph
 from lambdaform.model.problem import Interrupted, Invalid, LambdaformError, PartlyDeployed, Problem, Severity
-from lambdaform.packaging.packager import Packager
-from lambdaform.resources.catalog import class_of, driver_of
+
+if TYPE_CHECKING:
+    # `validate` needs none of the planner, and of packaging only what reads a folder: each is loaded where it begins.
+    from lambdaform.engine.plan import Change, Plan
+    from lambdaform.engine.resolve import Resolver
+    from lambdaform.engine.state import State, StateKey
+    from lambdaform.engine.store import FolderStore
+    from lambdaform.model.code import Package
+    from lambdaform.model.driver import Aws
+    from lambdaform.model.graph import Graph
+    from lambdaform.packaging.packager import Packager
 
 Json = Any
 STATE_FOLDER = ".lambdaform"
@@ -37,7 +38,7 @@ def project_root(start: Path) -> Path:
     return start.parent
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class Deployment:
     """One graph, one place to keep its state, one endpoint."""
 
@@ -51,8 +52,26 @@ class Deployment:
     region_is_known: bool = True
     """Whether somebody chose the region; rules about regions wait while it is a stand-in."""
     say: Callable[[str], None] = attrs.field(default=lambda _: None)
-    store: FolderStore = attrs.field(default=attrs.Factory(lambda self: _store(self), takes_self=True))
-    packager: Packager = attrs.field(default=attrs.Factory(lambda self: _packager(self), takes_self=True))
+    _store: FolderStore | None = attrs.field(default=None, alias="store")
+    _packager: Packager | None = attrs.field(default=None, alias="packager")
+
+    @property
+    def store(self) -> FolderStore:
+        """Where the state is kept."""
+        if self._store is None:
+            from lambdaform.engine.store import FolderStore
+
+            self._store = FolderStore(self.root / STATE_FOLDER / "state")
+        return self._store
+
+    @property
+    def packager(self) -> Packager:
+        """What makes packages, each once."""
+        if self._packager is None:
+            from lambdaform.packaging.packager import Packager
+
+            self._packager = Packager(self.root / STATE_FOLDER / "cache", say=self.say)
+        return self._packager
 
     # -- packaging and checks
 
@@ -96,6 +115,8 @@ class Deployment:
 
     def key(self, account: str | None) -> StateKey:
         """The state's key; `account` None while nobody has asked AWS."""
+        from lambdaform.engine.state import StateKey
+
         graph = self.graph
         return StateKey(graph.stack, graph.stage, graph.region, account, self.endpoint)
 
@@ -106,6 +127,9 @@ class Deployment:
         account: str | None,
     ) -> Resolver:
         """A resolver for this deployment."""
+        from lambdaform.engine.resolve import Resolver
+        from lambdaform.resources.catalog import class_of
+
         pseudo = {"region": self.graph.region, "partition": _partition(self.graph.region)}
         if account:
             pseudo["account"] = account
@@ -135,6 +159,8 @@ class Deployment:
         delete_data: bool = False,
     ) -> tuple[Plan, State | None]:
         """The plan on the recorded state, without a call to AWS."""
+        from lambdaform.engine.planner import Planner
+
         account = account or self.account
         state = self.store.find(self.key(account))
         key = state.key if state is not None else self.key(account)
@@ -152,6 +178,8 @@ class Deployment:
 
     def pinned(self, plan: Plan, packages: Mapping[str, Package]) -> Plan:
         """A plan with the digest of its declaration, so that it can be saved or compared with a saved one."""
+        from lambdaform.engine.plan import digest_of
+
         hashes = {address: package.hash for address, package in packages.items()}
         return attrs.evolve(plan, digest=digest_of(self.graph.nodes, hashes))
 
@@ -182,6 +210,8 @@ class Deployment:
         Raises `PartlyDeployed` when something failed, `Interrupted` when stopped; the state is saved either way.
         """
         from lambdaform.engine.applier import Applier
+        from lambdaform.engine.state import State
+        from lambdaform.resources.catalog import driver_of
 
         state = self.store.find(plan.key) or State(plan.key)
         if plan.lineage is not None and (state.lineage, state.serial) != (plan.lineage, plan.serial):
@@ -239,6 +269,8 @@ class Deployment:
 
     def destroy_plan(self, aws: Aws, *, delete_data: bool) -> Plan | None:
         """The plan of taking everything away; None when nothing is deployed. Empty queues hold no data."""
+        from lambdaform.engine.planner import keep_what_is_needed, plan_removal
+
         state = self.store.find(self.key(aws.account))
         if state is None:
             return None
@@ -248,6 +280,9 @@ class Deployment:
 
     @staticmethod
     def _emptied(change: Change, aws: Aws) -> Change:
+        from lambdaform.engine.plan import Action
+        from lambdaform.resources.catalog import driver_of
+
         if change.action is not Action.KEEP or change.record is None:
             return change
         is_empty = getattr(driver_of(change.kind), "is_empty", None)
@@ -257,15 +292,9 @@ class Deployment:
 
 
 def _holds_data(kind: str) -> bool:
+    from lambdaform.resources.catalog import class_of
+
     return class_of(kind).holds_data
-
-
-def _store(deployment: Deployment) -> FolderStore:
-    return FolderStore(deployment.root / STATE_FOLDER / "state")
-
-
-def _packager(deployment: Deployment) -> Packager:
-    return Packager(deployment.root / STATE_FOLDER / "cache", say=deployment.say)
 
 
 class _Deployed(Container[str]):

@@ -59,7 +59,7 @@ class Aws(Protocol):
         ...
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Desired:
     """One resource as it shall be: every reference resolved."""
 
@@ -99,7 +99,7 @@ class Record:
     """Which manifest in the state belongs to `package`."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Found:
     """A thing that exists under the name a create wanted."""
 

@@ -1,7 +1,8 @@
 """Marks on fields: one source for limits, the diff, the docs and editors.
 
 A mark stands in a field's `Annotated` type. Checks read ranges and patterns, the planner reads `Replaces`, everything
-that prints reads `Sensitive`, the reference pages read all of them.
+that prints reads `Sensitive`, the reference pages read all of them. Marks are never compared or printed, so their
+classes have no methods for it: all of them are made at the start of every command.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def grouped(number: float) -> str:
     return f"{number:,}"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Range:
     """The field is a number from `low` to `high`, in `unit`."""
 
@@ -40,7 +41,7 @@ class Range:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and self.low <= value <= self.high
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Length:
     """The field is a text or a list with `low` to `high` characters or items."""
 
@@ -58,7 +59,7 @@ class Length:
         return hasattr(value, "__len__") and self.low <= len(value) <= self.high
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Pattern:
     """The field is a text of this form; `form` says it in words."""
 
@@ -75,7 +76,7 @@ class Pattern:
         return isinstance(value, str) and re.fullmatch(self.regex, value) is not None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class OneOf:
     """The field is one of these values."""
 
@@ -91,19 +92,19 @@ class OneOf:
         return value in self.values
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Replaces:
     """AWS cannot change this on a living resource: a change makes a new one. `why` is shown in the plan."""
 
     why: str = "AWS cannot change it on an existing resource"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Sensitive:
     """The value never reaches state, plan, logs or diagrams; only whether it changed is known, by a salted hash."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Expands:
     """The field is shorthand: it becomes resources of its own and is not sent with this one."""
 
@@ -111,7 +112,7 @@ class Expands:
 Limit = Range | Length | Pattern | OneOf
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Field:
     """A field of a resource kind with its marks, as everything that reads declarations sees it."""
 

@@ -56,7 +56,7 @@ HANDLER_FORM: Mapping[Language, tuple[str, str, str]] = {
 """Language to (regular expression, form in words, an example)."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Runtime:
     """One runtime identifier."""
 

@@ -30,7 +30,7 @@ def _silent(_: str) -> None:
     """Says nothing."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Own:
     """The user's own files of some code, and what is wrong with them."""
 
@@ -38,7 +38,7 @@ class _Own:
     problems: tuple[Problem, ...]
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Made:
     """A package that was put together."""
 

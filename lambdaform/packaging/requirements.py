@@ -17,8 +17,8 @@ from lambdaform.model.runtimes import RUNTIMES
 # knows is 2.17, which is what manylinux2014 means.
 # https://docs.aws.amazon.com/linux/al2023/ug/compare-with-al2.html
 _MANYLINUX = {2023: "manylinux_2_34", 2: "manylinux2014", 1: "manylinux2014"}
-_INCLUDED = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[ =]*(\S+)", re.MULTILINE)
-_LOCAL = re.compile(r"^\s*(?:(?:-f|--find-links)[ =]*(\S+)|(?:[^#\n]*@\s*)?(?:file:(?://)?)?(\S+\.whl))", re.MULTILINE)
+_INCLUDED = r"(?m)^\s*(?:-r|-c|--requirement|--constraint)[ =]*(\S+)"
+_LOCAL = r"(?m)^\s*(?:(?:-f|--find-links)[ =]*(\S+)|(?:[^#\n]*@\s*)?(?:file:(?://)?)?(\S+\.whl))"
 
 
 @attrs.frozen
@@ -38,7 +38,7 @@ class Target:
         return f"CPython {self.python} on {self.architecture} Linux"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Requested:
     """What is to be installed, apart from what it is for."""
 
@@ -90,7 +90,7 @@ def read_requested(code: PythonCode, problems: list[Problem]) -> Requested:
                 count += 1
             problems.extend(_editables(text, path, code))
             wheels += _local_wheels(text, path.parent)
-            for found in _INCLUDED.findall(text):
+            for found in re.findall(_INCLUDED, text):
                 nested = path.parent / found
                 if "://" not in found and "$" not in found and nested not in seen:  # uv fetches and fills in the others
                     seen.add(nested)
@@ -246,7 +246,7 @@ def _editables(text: str, path: Path, code: PythonCode) -> list[Problem]:
 def _local_wheels(text: str, folder: Path) -> list[str]:
     """Wheels on this machine that a requirements file names, dated: another build of one is another wheel."""
     found: list[str] = []
-    for links, wheel in _LOCAL.findall(text):
+    for links, wheel in re.findall(_LOCAL, text):
         path = folder / (links or wheel).removeprefix("file://")
         for each in sorted(path.glob("*.whl")) if path.is_dir() else [path]:
             try:

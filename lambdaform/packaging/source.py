@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from zipfile import ZipFile, ZipInfo
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Item:
     """One file on its way into a package."""
 
@@ -31,7 +31,7 @@ class Item:
     executable: bool
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Entry:
     """A file whose contents are known, and how to get them again."""
 

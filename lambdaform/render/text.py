@@ -1,16 +1,16 @@
-"""Problems, plans and outcomes as text for terminals. Colour is always beside a word or a symbol, never instead."""
+"""Plans and outcomes as text for terminals. Colour is always beside a word or a symbol, never instead."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 import click
 
 from lambdaform.engine.plan import Action, Change, FieldChange, Plan
 from lambdaform.engine.resolve import Unknown
-from lambdaform.model.problem import Problem, Severity
+from lambdaform.render.problems import counted
 
 Json = Any
 
@@ -21,42 +21,7 @@ _COLOUR = {
     Action.DELETE: "red",
     Action.KEEP: "cyan",
 }
-_SEVERITY = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 _LONGEST = 96
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 change`, `2 changes`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def problem_text(problem: Problem) -> str:
-    """One problem: where, what with the value given and what is allowed, what to change."""
-    severity = click.style(problem.severity.value, fg=_SEVERITY[problem.severity], bold=True)
-    head = f"{problem.where or '(no file)'}  {click.style(problem.address, bold=True)}"
-    what = problem.what
-    if problem.allowed:
-        what += f": must be {problem.allowed}"
-    if problem.given is not None:
-        what += f", got {problem.given}"
-    lines = [head, f"    {severity} [{problem.rule}] {what}"]
-    if problem.hint:
-        lines.append(f"    {problem.hint}")
-    if problem.link:
-        lines.append("    " + click.style(problem.link, dim=True))
-    return "\n".join(lines)
-
-
-def problems_text(problems: Iterable[Problem]) -> str:
-    """All problems, and how many of each severity."""
-    found = list(problems)
-    blocks = [problem_text(problem) for problem in found]
-    counts = [
-        counted(number, severity.value)
-        for severity in Severity
-        if (number := sum(problem.severity is severity for problem in found))
-    ]
-    return "\n\n".join([*blocks, ", ".join(counts)])
 
 
 def value_text(value: Json) -> str:

@@ -7,7 +7,8 @@ import attrs
 import pytest
 from botocore.exceptions import ClientError
 
-from lambdaform.aws.session import AwsSession, connect, is_loopback
+from lambdaform.aws.endpoint import is_loopback
+from lambdaform.aws.session import AwsSession, connect
 from lambdaform.model.driver import AwsError
 from lambdaform.model.problem import LambdaformError
 
