@@ -21,6 +21,7 @@ from lambdaform.local.lambda_.processes import Spawner
 from lambdaform.local.lambda_.values import Function, Version
 from lambdaform.local.ports import ACCOUNT, AwsFault
 
+LANG = "/var/lang"
 HERE = f"python{sys.version_info.major}.{sys.version_info.minor}"
 """The runtime that this interpreter is."""
 
@@ -32,6 +33,10 @@ class Places:
     task: str = "/var/task"
     opt: str = "/opt"
     runtime: str = "/var/runtime"
+    lang: str = LANG
+    """The interpreter's prefix."""
+    home: str | None = None
+    """Set to a folder that is not there, where the user's own could be found otherwise."""
 
 
 def is_run_here(version: Version) -> bool:
@@ -77,7 +82,7 @@ class Blueprints:
             if layer is not None and layer.code.key is not None:
                 keys.append(layer.code.key)
         opt = await self._plane.codes.layered(keys)
-        places = Places() if is_isolated else Places(str(folder), str(opt or "/opt"), str(self._runtime))
+        places = Places() if is_isolated else self._unisolated(folder, opt)
         logging = version.logging
         style = platform_log.Style(
             format="JSON" if logging["LogFormat"] == "JSON" else "Text",
@@ -97,8 +102,12 @@ class Blueprints:
             folder=folder,
             opt=opt,
             path=search_path(places, version.environment.get("PYTHONPATH")),
+            scratch=version.settings["EphemeralStorage"]["Size"],
             is_isolated=is_isolated,
         )
+
+    def _unisolated(self, folder: Path, opt: Path | None) -> Places:
+        return Places(str(folder), str(opt or "/opt"), str(self._runtime), sys.base_prefix, "/home/sbx_user1051")
 
 
 def _level(given: str | None) -> platform_log.SystemLevel:
@@ -111,8 +120,13 @@ def search_path(places: Places, extra: str | None) -> Sequence[str]:
     path += [part for part in (extra or "").split(os.pathsep) if part]
     path.append(places.runtime)
     standard = sysconfig.get_path("stdlib")
-    path += [standard, sysconfig.get_config_var("DESTSHARED") or os.path.join(standard, "lib-dynload")]  # noqa: PTH118
-    return path
+    standards = [standard, sysconfig.get_config_var("DESTSHARED") or os.path.join(standard, "lib-dynload")]  # noqa: PTH118
+    prefix = Path(sys.base_prefix)
+    # Elsewhere than under the interpreter's prefix they cannot be moved with it.
+    return path + [
+        str(Path(places.lang, Path(each).relative_to(prefix))) if Path(each).is_relative_to(prefix) else each
+        for each in standards
+    ]
 
 
 def environ(function: Function, version: Version, places: Places, *, address: str) -> Mapping[str, str]:
@@ -123,19 +137,18 @@ def environ(function: Function, version: Version, places: Places, *, address: st
         "LC_CTYPE": "C.UTF-8",
         "TZ": ":UTC",
         "SHLVL": "0",
-        "PATH": f"/usr/local/bin:/usr/bin/:/bin:{layers}/bin",
-        "LD_LIBRARY_PATH": f"{runtime}:{runtime}/lib:{task}:{task}/lib:{layers}/lib",
+        "PATH": f"{places.lang}/bin:/usr/local/bin:/usr/bin/:/bin:{layers}/bin",
+        "LD_LIBRARY_PATH": f"{places.lang}/lib:/lib64:/usr/lib64:{runtime}:{runtime}/lib:{task}:{task}/lib:{layers}/lib",
         "PYTHONPATH": runtime,
         "PWD": task,
         "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
         "AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1:2000",
         "_AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1",
         "_AWS_XRAY_DAEMON_PORT": "2000",
-        # No such folder: the host's AWS configuration is not found through it.
-        "HOME": "/home/sbx_user1051",
         # A handler reaches the local AWS and nothing else: https endpoints of real services are never configured.
         "AWS_ENDPOINT_URL": address,
         "AWS_EC2_METADATA_DISABLED": "true",
+        **({"HOME": places.home} if places.home else {}),
         **version.environment,
         "_HANDLER": version.handler,
         "AWS_REGION": function.region,

@@ -71,6 +71,8 @@ class Blueprint:
     """The layers laid over each other."""
     path: Sequence[str]
     """The module search path."""
+    scratch: int
+    """MB of /tmp."""
     is_isolated: bool
     """Whether code, layers and /tmp are mounted where Lambda has them."""
 
@@ -302,6 +304,7 @@ class Environment:
                     "opt": self._within(blueprint.opt) if blueprint.opt is not None else None,
                     "tmp": self._within(scratch),
                 },
+                scratch=blueprint.scratch,
             )
             process = self._process = await self._spawner.spawn(order, self._output.write_end)
         finally:

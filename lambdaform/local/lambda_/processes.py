@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -38,6 +39,17 @@ SHIPPED = (
 )
 """What AWS's Python runtime has installed beside the standard library, by module name."""
 
+LIMITS = {
+    "RLIMIT_NOFILE": [1024, 1024],
+    "RLIMIT_NPROC": [1024, 1024],
+    "RLIMIT_MEMLOCK": [65536, 65536],
+    "RLIMIT_STACK": [8388608, 8388608],
+    "RLIMIT_CORE": [0, 0],
+}
+"""Soft and hard limits of a handler's process; cores are not kept here, whatever their size.
+
+https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+
 
 @attrs.frozen
 class Order:
@@ -50,6 +62,8 @@ class Order:
     """The module search path, whole."""
     places: Mapping[str, str | None]
     """`code`, `opt` and `tmp`, relative to the private folder: what is mounted where namespaces are used."""
+    scratch: int = 512
+    """MB of /tmp."""
 
 
 class Process:
@@ -85,6 +99,8 @@ class Spawner(Protocol):
     """Whether the runtime client in the processes is our small one instead of AWS's."""
     isolation: str
     """`namespaces` when code is at /var/task, layers at /opt, and /tmp private; else `processes` and why."""
+    refused: Mapping[str, str]
+    """The parts of isolation this machine does not allow, and why."""
 
     async def start(self) -> None:
         """Get ready. Starting twice is harmless."""
@@ -106,6 +122,7 @@ class Forking:
 
     def __init__(self, folder: Path, *, wanted: Literal["auto", "processes"] = "auto") -> None:
         self.isolation = "processes"
+        self.refused: Mapping[str, str] = {}
         self._folder = folder
         self._wanted = wanted
         self._parent: subprocess.Popen[bytes] | None = None
@@ -122,7 +139,6 @@ class Forking:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             ours.setblocking(False)
             with theirs:
-                # The parent must be started from the main thread: its death signal follows the thread that forked it.
                 self._parent = subprocess.Popen(
                     [
                         sys.executable,
@@ -130,7 +146,7 @@ class Forking:
                         "-S",
                         "-X",
                         "utf8",
-                        str(HERE / "zygote.py"),
+                        str(self._program()),
                         str(theirs.fileno()),
                         str(self._folder),
                         self._wanted,
@@ -156,22 +172,33 @@ class Forking:
             "env": dict(order.environ),
             "cwd": order.folder,
             "path": list(order.path),
-            "places": dict(order.places),
-            "limits": {"RLIMIT_NOFILE": [1024, 1024], "RLIMIT_CORE": [0, 0]},
+            "places": {**order.places, "tmp_size": order.scratch},
+            "limits": LIMITS,
         }
         socket.send_fds(self._control, [json.dumps(message).encode()], [log])
         return await answer
+
+    def _program(self) -> Path:
+        """The prepared parent's program, where it still finds it when it sees nothing of this machine's projects."""
+        target = self._folder / "program" / HERE.relative_to(HERE.parents[2])
+        target.mkdir(parents=True, exist_ok=True)
+        for name in ("zygote.py", "namespaces.py", "kernel.py"):
+            shutil.copyfile(HERE / name, target / name)
+        return target / "zygote.py"
 
     async def close(self) -> None:
         for process in list(self._processes.values()):
             process.kill()
         if self._control is not None:
             asyncio.get_running_loop().remove_reader(self._control.fileno())
-            self._control.close()
+            self._control.close()  # with it the parent ends, after everything it has started
             self._control = None
         if self._parent is not None:
-            self._parent.kill()
-            self._parent.wait()
+            try:
+                await asyncio.to_thread(self._parent.wait, 5)
+            except subprocess.TimeoutExpired:
+                self._parent.kill()
+                self._parent.wait()
 
     def _read(self) -> None:
         while self._control is not None:
@@ -188,7 +215,7 @@ class Forking:
 
     def _take(self, said: Mapping[str, Json]) -> None:
         if "ready" in said:
-            self.isolation = said["isolation"]
+            self.isolation, self.refused = said["isolation"], said["refused"]
             if self._ready is not None and not self._ready.done():
                 self._ready.set_result(None)
         elif "spawned" in said:
@@ -198,6 +225,10 @@ class Forking:
                 process.kill()  # whoever asked has gone
             else:
                 answer.set_result(process)
+        elif "failed" in said:
+            answer = self._orders.pop(said["failed"])
+            if not answer.done():
+                answer.set_exception(OSError(said["why"]))
         else:
             ended = self._processes.pop(int(said["exited"]), None)
             if ended is not None:
@@ -227,6 +258,7 @@ class Executing:
 
     is_ours = True
     isolation = "processes"
+    refused: Mapping[str, str] = {}  # noqa: RUF012
 
     def __init__(self) -> None:
         self._processes: set[Process] = set()

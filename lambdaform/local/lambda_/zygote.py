@@ -2,22 +2,21 @@
 
     python -I -S zygote.py FD FOLDER auto|processes
 
-FD is one end of a SEQPACKET socket to the server. It says `{"ready": true, "isolation": ...}`, then gets
+FD is one end of a SEQPACKET socket to the server. It says `{"ready": true, "isolation": ..., "parts": ...}`, then gets
 `{"spawn": id, "env": {...}, "cwd": ..., "path": [...]}` with the write end of the log pipe beside it, and answers
 `{"spawned": id, "pid": n}` and, when a child ends, `{"exited": n, "status": wait status}`. FOLDER is the server's
 private folder; its `runtime` holds what AWS's runtime ships: the runtime client and boto3.
 
 It imports all of the runtime client but its C extension, which reads its address once, when it is imported: the
 child imports that after the fork. Standard library and the runtime client only: what is imported here is in every
-handler's process.
+handler's process. One child is always forked ahead of its order, so that an order finds its namespaces made.
 
-Where the system lets it, it works in a mount namespace of its own, and every child in a copy of that: code is at
-/var/task and layers at /opt, both read-only, and /tmp is the child's alone. Otherwise children see the host's files.
+Where the system lets it, it lives in the file system of `namespaces.py` and starts itself again in it; every child
+gets a copy of that. Otherwise children see the host's files.
 """
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import importlib
 import json
@@ -33,106 +32,13 @@ import types
 from pathlib import Path
 from typing import Any
 
-PR_SET_PDEATHSIG = 1
+sys.path.insert(0, str(Path(__file__).parents[3]))
+from lambdaform.local.lambda_ import kernel, namespaces  # noqa: E402
 
-
-def die_with(parent: int) -> None:
-    """Ask the kernel to kill this process when its parent ends; leave at once when that has happened already."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-class Namespaces:
-    """The file system as Lambda shows it, made of bind mounts. Linux; needs root or unprivileged user namespaces."""
-
-    NEWNS, NEWUSER = 0x00020000, 0x10000000
-    RDONLY, NOSUID, NODEV, REMOUNT, BIND, REC, PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
-    DETACH = 2
-    BACK_DOOR = "/.lambdaform"
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._libc = ctypes.CDLL(None, use_errno=True)
-
-    def refusal(self) -> str | None:
-        """Why this cannot be done here; found out by trying it in a child."""
-        client = self._folder / "runtime" / "awslambdaric"
-        kept = [str(Path(place).resolve()) for place in (sys.executable, sys.base_prefix, __file__, client)]
-        hidden = [place for place in kept if place.startswith(("/tmp/", "/opt/", "/var/task/", "/var/runtime/"))]
-        if hidden:
-            return f"{hidden[0]} would be out of sight"
-        read_end, write_end = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            said = b""
-            try:
-                self.enter()
-                self.settle({"code": "runtime", "opt": None, "tmp": "runtime"})
-            except OSError as error:
-                said = str(error).encode()
-            os.write(write_end, said)
-            os._exit(0)
-        os.close(write_end)
-        with os.fdopen(read_end, "rb") as answer:
-            text = answer.read().decode()
-        _, status = os.waitpid(pid, 0)
-        return text or (f"the trial ended with status {status}" if status else None)
-
-    def enter(self) -> None:
-        """Move this process into a file system of its own: the host's, with Lambda's places in it."""
-        uid, gid = os.getuid(), os.getgid()
-        self._check(self._libc.unshare(self.NEWNS | (0 if uid == 0 else self.NEWUSER)), "unshare")
-        if uid != 0:
-            for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-                Path(f"/proc/self/{name}").write_text(text)
-        self._mount("none", "/", None, self.REC | self.PRIVATE)
-        root = self._folder / "root"
-        root.mkdir(exist_ok=True)
-        self._mount("tmpfs", str(root), "tmpfs", 0)
-        self._mirror(Path("/"), root, without=("tmp", "var", "opt"))
-        for name in ("tmp", "var", "opt", self.BACK_DOOR[1:]):
-            (root / name).mkdir()
-        self._mirror(Path("/var"), root / "var", without=("task", "runtime"))
-        for name in ("task", "runtime"):
-            (root / "var" / name).mkdir()
-        self._bind(self._folder, root / self.BACK_DOOR[1:])
-        self._bind(self._folder / "runtime", root / "var" / "runtime")
-        os.chroot(root)
-        os.chdir("/")
-
-    def settle(self, places: dict[str, Any]) -> None:
-        """In a child: put its code, layers and scratch folder, given relative to the server's folder, into place."""
-        self._check(self._libc.unshare(self.NEWNS), "unshare")
-        for target, key in (("/var/task", "code"), ("/opt", "opt"), ("/tmp", "tmp")):
-            if places.get(key):
-                self._bind(Path(self.BACK_DOOR, places[key]), Path(target))
-                if key != "tmp":
-                    flags = self.REMOUNT | self.BIND | self.RDONLY | self.NOSUID | self.NODEV
-                    self._mount("none", target, None, flags)
-        self._check(self._libc.umount2(self.BACK_DOOR.encode(), self.DETACH), "umount")
-
-    def _mirror(self, source: Path, target: Path, without: tuple[str, ...]) -> None:
-        for entry in source.iterdir():
-            place = target / entry.name
-            if entry.name in without:
-                continue
-            if entry.is_symlink():
-                place.symlink_to(entry.readlink())
-            elif entry.is_dir():
-                place.mkdir()
-                self._bind(entry, place)
-
-    def _bind(self, source: Path, target: Path) -> None:
-        self._mount(str(source), str(target), None, self.BIND | self.REC)
-
-    def _mount(self, source: str, target: str, kind: str | None, flags: int) -> None:
-        done = self._libc.mount(source.encode(), target.encode(), kind and kind.encode(), ctypes.c_ulong(flags), None)
-        self._check(done, f"mount {target}")
-
-    def _check(self, result: int, what: str) -> None:
-        if result != 0:
-            raise OSError(f"{what}: {os.strerror(ctypes.get_errno())}")
+AHEAD = 1
+"""Children forked before there is an order for them."""
+QUIET = 5
+"""Milliseconds without an order after which that is done, so as not to be in the way of one."""
 
 
 def prepare(runtime: str) -> None:
@@ -154,62 +60,198 @@ def prepare(runtime: str) -> None:
     gc.freeze()
 
 
-def serve(control: socket.socket, isolation: str) -> dict[str, Any]:
-    """Fork on request and report exits; returns in the child, with what it is to become."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's: it ends its children itself
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    me = os.getpid()
-    control.send(json.dumps({"ready": True, "isolation": isolation}).encode())
-    # Process descriptors, not SIGCHLD: that would come with every freeze and thaw of a child too.
-    waiting = select.poll()
-    waiting.register(control, select.POLLIN)
-    children: dict[int, int] = {}
-    while True:
-        ready = [fd for fd, _ in waiting.poll()]
-        for fd in ready:
-            if fd in children:
-                _, status = os.waitpid(children[fd], 0)
-                control.send(json.dumps({"exited": children.pop(fd), "status": status}).encode())
-                waiting.unregister(fd)
-                os.close(fd)
-        if control.fileno() not in ready:
-            continue
+class Child:
+    """A forked process, before and after it has got its order."""
+
+    def __init__(self, pid: int, first: int | None, channel: socket.socket) -> None:
+        self.pid = pid
+        self.first = first
+        """The first process of its tree, which ends everything in it."""
+        self.channel = channel
+        self.descriptor = os.pidfd_open(pid)
+        self.is_spare = True
+
+
+class Parent:
+    """Forks on request and reports exits."""
+
+    def __init__(self, control: socket.socket, parts: list[str] | None) -> None:
+        self._control = control
+        self._parts = parts
+        """What of namespaces is there; `None` without any."""
+        # Process descriptors, not SIGCHLD: that would come with every freeze and thaw of a child too.
+        self._waiting = select.poll()
+        self._waiting.register(control, select.POLLIN)
+        self._children: dict[int, Child] = {}
+        self._spares: list[Child] = []
+        self._wasted = 0
+        """Spares in a row that ended without an order."""
+
+    def serve(self) -> dict[str, Any]:
+        """Work until the server ends; returns in the children, with what they are to become."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's: it ends its children itself
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        while True:
+            is_short = len(self._spares) < AHEAD and self._wasted < 3
+            ready = [fd for fd, _ in self._waiting.poll(QUIET if is_short else None)]
+            if not ready:
+                order = self._fork()
+                if order is not None:
+                    return order
+            for fd in ready:
+                if fd in self._children:
+                    self._reap(fd)
+            if self._control.fileno() in ready:
+                order = self._take()
+                if order is not None:
+                    return order
+
+    def _take(self) -> dict[str, Any] | None:
+        """Hand an order to a child; returns it in a child that was forked for it."""
         try:
-            message, fds, _, _ = socket.recv_fds(control, 262144, 4)
+            message, fds, _, _ = socket.recv_fds(self._control, 262144, 4)
         except ConnectionResetError:
             message, fds = b"", []
         if not message:
-            os._exit(0)  # the server is gone
+            self._end()
         order = json.loads(message)
-        pid = os.fork()
-        if pid == 0:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            os.setsid()
-            die_with(me)
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            os.dup2(fds[0], 1)
-            os.dup2(fds[0], 2)
-            os.closerange(3, 1024)
-            control.detach()
-            return order
+        try:
+            if not self._spares:
+                made = self._fork()
+                if made is not None:
+                    return made
+            if self._parts is not None:
+                namespaces.furnish(order["places"])
+        except OSError as error:
+            self._say({"failed": order["spawn"], "why": str(error)})
+            for fd in fds:
+                os.close(fd)
+            return None
+        child = self._spares.pop()
+        child.is_spare = False
+        self._wasted = 0
+        self._say({"spawned": order["spawn"], "pid": child.pid})
+        try:
+            socket.send_fds(child.channel, [message], fds)
+        except OSError:
+            pass  # it has ended: that is told when it is reaped
+        child.channel.close()
         for fd in fds:
             os.close(fd)
-        descriptor = os.pidfd_open(pid)
-        children[descriptor] = pid
-        waiting.register(descriptor, select.POLLIN)
-        control.send(json.dumps({"spawned": order["spawn"], "pid": pid}).encode())
+        return None
+
+    def _fork(self) -> dict[str, Any] | None:
+        """Add a spare; returns in it, once it has got an order."""
+        me = os.getpid()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if self._parts is not None:
+            pid, first = namespaces.fork(self._parts)
+        else:
+            pid, first = os.fork(), None
+        if pid == 0:
+            kernel.die_with(me if self._parts is None or "pids" not in self._parts else None)
+            return self._await_order(theirs)
+        theirs.close()
+        child = Child(pid, first, ours)
+        self._children[child.descriptor] = child
+        self._spares.append(child)
+        self._waiting.register(child.descriptor, select.POLLIN)
+        return None
+
+    def _await_order(self, channel: socket.socket) -> dict[str, Any]:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.setsid()
+        if self._parts is None:
+            kernel.adopt_orphans()  # they become the parent's when this one ends, which then knows whose they were
+        self._control.detach()
+        for child in self._children.values():
+            child.channel.detach()
+        # Nothing of the parent's is left open: what follows is moved to the front first.
+        os.dup2(channel.detach(), 0)
+        os.closerange(1, 1 << 20)
+        with socket.socket(fileno=0) as first:
+            message, fds, _, _ = socket.recv_fds(first, 262144, 4)
+            if not message:
+                os._exit(0)
+            os.dup2(fds[0], 2)
+            os.dup2(2, 1)
+            os.closerange(3, 1 << 20)
+        os.open(os.devnull, os.O_RDONLY)  # the lowest free descriptor is 0
+        order: dict[str, Any] = json.loads(message)
+        return order
+
+    def _reap(self, fd: int) -> None:
+        child = self._children.pop(fd)
+        self._waiting.unregister(fd)
+        os.close(fd)
+        _, status = os.waitpid(child.pid, 0)
+        self._clear(child)
+        if child.is_spare:
+            child.channel.close()
+            self._spares.remove(child)
+            self._wasted += 1
+        else:
+            self._say({"exited": child.pid, "status": status})
+
+    def _clear(self, child: Child) -> None:
+        """End what a child that has ended left behind."""
+        if child.first is not None:
+            os.kill(child.first, signal.SIGKILL)
+            os.waitpid(child.first, 0)
+        elif self._parts is None:
+            known = {child.pid for child in self._children.values()}
+            while strays := [pid for pid in children_of(os.getpid()) if pid not in known]:
+                for pid in strays:  # whose own children come next
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, 0)
+
+    def _say(self, what: dict[str, Any]) -> None:
+        try:
+            self._control.send(json.dumps(what).encode())
+        except OSError:
+            self._end()
+
+    def _end(self) -> None:
+        """The server is gone: so is everything here."""
+        for child in self._children.values():
+            os.kill(child.pid, signal.SIGKILL)
+        for child in list(self._children.values()):
+            os.waitpid(child.pid, 0)
+            del self._children[child.descriptor]
+            self._clear(child)
+        os._exit(0)
 
 
-def become(order: dict[str, Any], namespaces: Namespaces | None) -> None:
+def children_of(pid: int) -> list[int]:
+    """The direct children of a process."""
+    try:
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:  # a kernel without that file
+        found: list[int] = []
+        for entry in Path("/proc").iterdir():
+            try:
+                if entry.name.isdigit() and int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                    found.append(int(entry.name))
+            except OSError:
+                continue  # it has ended meanwhile
+        return found
+
+
+def become(order: dict[str, Any], parts: list[str] | None) -> None:
     """Turn this fresh child into an execution environment and run the runtime client; never returns normally."""
-    if namespaces is not None:
-        namespaces.settle(order["places"])
+    limits = dict(order.get("limits", {}))
+    if parts is not None:
+        namespaces.settle(order["places"], parts)
+    if parts is None or "users" not in parts:
+        limits.pop("RLIMIT_NPROC", None)  # it would count what else this user runs
+    forget_ours()
     environ = order["env"]
     os.environ.clear()
     os.environ.update(environ)
     time.tzset()
-    for limit, (soft, hard) in order.get("limits", {}).items():
-        resource.setrlimit(getattr(resource, limit), (soft, hard))
+    for limit, (soft, hard) in limits.items():
+        _, highest = resource.getrlimit(getattr(resource, limit))
+        resource.setrlimit(getattr(resource, limit), (soft, hard if highest == -1 else min(hard, highest)))
     os.umask(0o022)
     os.chdir(order["cwd"])
     sys.path[:] = order["path"]
@@ -229,17 +271,45 @@ def become(order: dict[str, Any], namespaces: Namespaces | None) -> None:
     bootstrap.run(environ["_HANDLER"], runtime.LambdaRuntimeClient(environ["AWS_LAMBDA_RUNTIME_API"]))
 
 
+def forget_ours() -> None:
+    """Leave no module of lambdaform behind: a handler may bring some of these names itself."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "lambdaform"]:
+        del sys.modules[name]
+
+
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
-    die_with(os.getppid())
-    folder = Path(sys.argv[2])
-    namespaces = Namespaces(folder)
-    refusal = "as asked for" if sys.argv[3] == "processes" else namespaces.refusal()
-    if refusal is None:
-        namespaces.enter()
-    prepare("/var/runtime" if refusal is None else str(folder / "runtime"))
-    order = serve(control, "namespaces" if refusal is None else f"processes ({refusal})")
-    become(order, namespaces if refusal is None else None)
+    folder, mode = Path(sys.argv[2]), sys.argv[3]
+    if mode == "auto":
+        refused = namespaces.probe(folder)
+        if "files" not in refused:
+            begin_again(control, folder, refused)
+        mode = f"processes ({refused['files']})"
+        refused = {}
+    elif mode == "processes":
+        mode, refused = "processes (as asked for)", {}
+    else:
+        refused = json.loads(mode)
+        mode = "namespaces"
+    parts = [part for part in namespaces.PARTS if part not in refused] if mode == "namespaces" else None
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if parts is None:
+        kernel.adopt_orphans()
+    prepare("/var/runtime" if parts is not None else str(folder / "runtime"))
+    control.send(json.dumps({"ready": True, "isolation": mode, "refused": refused}).encode())
+    become(Parent(control, parts).serve(), parts)
+
+
+def begin_again(control: socket.socket, folder: Path, refused: dict[str, str]) -> None:
+    """Start this program once more, inside of Lambda's file system."""
+    program = namespaces.interpreter()
+    here = Path(__file__).relative_to(folder)
+    namespaces.build(folder)
+    os.set_inheritable(control.fileno(), True)
+    arguments = ["-I", "-S", "-X", "utf8", f"{namespaces.BACK_DOOR}/{here}", str(control.fileno())]
+    arguments += [namespaces.BACK_DOOR, json.dumps(refused)]
+    os.execve(program, [program, *arguments], namespaces.variables())
 
 
 if __name__ == "__main__":
