@@ -102,8 +102,14 @@ def _greeting(aws: LocalAws) -> str:
     return (
         f"lambdaform local: {aws.address}{moved}, region {aws.options.region}, "
         f"Python {sys.version_info.major}.{sys.version_info.minor}, runtime client: {health['runtime_client']}, "
-        f"isolation: {health['isolation']}, clock: {aws.options.clock}"
+        f"isolation: {_isolation(aws)}, clock: {aws.options.clock}"
     )
+
+
+def _isolation(aws: LocalAws) -> str:
+    """How handlers are kept apart, and what this machine refuses of it."""
+    refused = "; ".join(f"no {part}: {why}" for part, why in aws.spawner.refused.items())
+    return aws.spawner.isolation + (f" ({refused})" if refused else "")
 
 
 async def _watch(parent: int, stop: asyncio.Event) -> None:

@@ -219,6 +219,7 @@ class LocalAws:
             "runtimes": {"python": f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"},
             "runtime_client": "own" if self.spawner.is_ours else "aws",
             "isolation": self.spawner.isolation,
+            "refused": dict(self.spawner.refused),
             "environments": self.fleet.counts(),
         }
 

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote
 
+import attrs
+
 from lambdaform.local.clock import VirtualClock
 from lambdaform.local.door import OWN_PATHS
 from lambdaform.local.http import Request, Response
@@ -49,6 +51,7 @@ class Control:
             ("GET", "clock"): self._now,
             ("POST", "clock"): self._move,
             ("GET", "invocations"): self._invocations,
+            ("GET", "environments"): self._environments,
             ("GET", "messages"): self._messages,
             ("GET", "fidelity"): self._fidelity,
         }
@@ -108,6 +111,24 @@ class Control:
     async def _invocations(self, request: Request) -> Json:
         name = dict(parse_qsl(request.query)).get("function")
         return [_record(record) for record in self._aws.records.of(name)]
+
+    async def _environments(self, request: Request) -> Json:
+        """Every execution environment with the phases it has been in, and its process on this machine."""
+        name = dict(parse_qsl(request.query)).get("function")
+        return [
+            {
+                "function": key.name,
+                "version": key.version,
+                "log_stream": each.stream,
+                "initialization": each.initialization,
+                "pid": each.pid,
+                "served": each.served,
+                "phase": each.phases.current,
+                "phases": [attrs.asdict(stay) for stay in each.phases.history],
+            }
+            for key, each in self._aws.fleet.environments()
+            if name in (None, key.name)
+        ]
 
     async def _messages(self, request: Request) -> Json:
         """Everything in a queue, hidden messages included, without receiving any."""

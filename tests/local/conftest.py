@@ -5,6 +5,7 @@ Names are made unique instead, so tests do not wait for each other's clean-up.
 
 from __future__ import annotations
 
+import http.client
 import io
 import itertools
 import json
@@ -16,6 +17,7 @@ import zipfile
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import attrs
 import boto3
@@ -72,6 +74,22 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     """End a local AWS."""
     process.terminate()
     process.wait(20)
+
+
+def own(aws: Aws, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    """What one of the program's own paths answers."""
+    parts = urlsplit(aws.endpoint)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+    connection.request(method, f"/_lambdaform/{path}", None if body is None else json.dumps(body))
+    answer = connection.getresponse()
+    found = answer.status, json.loads(answer.read())
+    connection.close()
+    return found
+
+
+def environments(aws: Aws, name: str) -> list[Any]:
+    """The execution environments of a function."""
+    return own(aws, "GET", f"environments?function={name}")[1]
 
 
 @pytest.fixture(scope="session")

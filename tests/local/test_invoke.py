@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.local.conftest import Aws, Maker, payload, refusal, unique, zipped
+from tests.local.conftest import Aws, Maker, environments, payload, refusal, unique, zipped
 
 ECHO = "def handler(event, context):\n    return event\n"
 
@@ -27,6 +27,10 @@ def state_of(pid: int) -> str | None:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return None
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def test_a_function_answers_what_its_handler_returns(awslambda: Any, function: Maker) -> None:
@@ -165,53 +169,58 @@ def test_a_response_above_six_megabytes_is_refused(awslambda: Any, function: Mak
     }
 
 
-def test_environments_are_used_again_and_frozen_between_events(awslambda: Any, function: Maker) -> None:
+def test_environments_are_used_again_and_frozen_between_events(aws: Aws, awslambda: Any, function: Maker) -> None:
     source = (
         "import os, threading, time\nticks = 0\n"
         "def tick():\n    global ticks\n    while True:\n        time.sleep(0.001)\n        ticks += 1\n"
         "threading.Thread(target=tick, daemon=True).start()\n"
-        "def handler(event, context):\n    return [os.getpid(), ticks]\n"
+        "def handler(event, context):\n    return ticks\n"
     )
     name = function(source)
-    pid, before = payload(awslambda.invoke(FunctionName=name))
+    before = payload(awslambda.invoke(FunctionName=name))
+    [made] = environments(aws, name)
+    pid = made["pid"]
     frozen = None
     for _ in range(200):  # it is frozen right after its answer went out, so the answer may be here first
         awslambda.get_account_settings()
         frozen = state_of(pid)
         if frozen == "T":
             break
-    again, after = payload(awslambda.invoke(FunctionName=name))
+    after = payload(awslambda.invoke(FunctionName=name))
 
     assert frozen == "T"
-    assert again == pid
+    assert [each["pid"] for each in environments(aws, name)] == [pid]
     assert after - before < 200
 
 
 def test_parallel_events_get_an_environment_each(awslambda: Any, function: Maker) -> None:
-    name = function("import os, time\ndef handler(event, context):\n    time.sleep(0.3)\n    return os.getpid()\n")
-    pids: list[int] = []
+    name = function(
+        "import time\ndef handler(event, context):\n    time.sleep(0.3)\n    return context.log_stream_name\n"
+    )
+    streams: list[str] = []
 
     threads = [
-        threading.Thread(target=lambda: pids.append(payload(awslambda.invoke(FunctionName=name)))) for _ in range(4)
+        threading.Thread(target=lambda: streams.append(payload(awslambda.invoke(FunctionName=name)))) for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    assert len(set(pids)) == 4
+    assert len(set(streams)) == 4
 
 
-def test_new_code_retires_the_old_environments(awslambda: Any, function: Maker) -> None:
-    name = function("import os\ndef handler(event, context):\n    return [1, os.getpid()]\n")
-    _, pid = payload(awslambda.invoke(FunctionName=name))
+def test_new_code_retires_the_old_environments(aws: Aws, awslambda: Any, function: Maker) -> None:
+    name = function("def handler(event, context):\n    return 1\n")
+    awslambda.invoke(FunctionName=name)
+    [old] = environments(aws, name)
 
     awslambda.update_function_code(
         FunctionName=name, ZipFile=zipped({"app.py": "def handler(event, context):\n    return 2\n"})
     )
 
     assert payload(awslambda.invoke(FunctionName=name)) == 2
-    assert state_of(pid) in (None, "Z")
+    assert state_of(old["pid"]) in (None, "Z")
 
 
 def test_the_log_tail_holds_everything_of_one_invocation(awslambda: Any, function: Maker) -> None:
@@ -300,7 +309,7 @@ def test_nothing_of_the_host_is_in_the_handlers_environment(aws: Aws, awslambda:
         "    try:\n        import moto\n        found = True\n    except ImportError:\n        found = False\n"
         "    import boto3\n"
         "    return {'env': dict(os.environ), 'path': sys.path, 'moto': found,\n"
-        "            'home': os.path.isdir(os.environ['HOME']) and os.listdir(os.environ['HOME']),\n"
+        "            'home': os.path.exists(os.path.expanduser('~/.aws')),\n"
         "            'ours': [m for m in sys.modules if m.startswith('lambdaform')]}\n"
     )
     name = function(source, Environment={"Variables": {"MINE": "1"}}, Timeout=20)
@@ -425,8 +434,10 @@ def test_provisioned_environments_are_initialised_before_any_event(aws: Aws, aws
 
 
 def test_the_server_survives_the_loss_of_the_handlers_parent(aws: Aws, awslambda: Any, function: Maker) -> None:
-    name = function("import os\ndef handler(event, context):\n    return os.getppid()\n")
-    parent = payload(awslambda.invoke(FunctionName=name))
+    name = function("def handler(event, context):\n    return 1\n")
+    awslambda.invoke(FunctionName=name)
+    [before] = environments(aws, name)
+    parent = parent_of(before["pid"])
 
     os.kill(parent, signal.SIGKILL)
     while state_of(parent) not in (None, "Z"):
@@ -435,7 +446,8 @@ def test_the_server_survives_the_loss_of_the_handlers_parent(aws: Aws, awslambda
     answers = [awslambda.invoke(FunctionName=name) for _ in range(3)]
 
     assert "FunctionError" not in answers[-1]
-    assert payload(answers[-1]) != parent
+    [after] = environments(aws, name)
+    assert parent_of(after["pid"]) != parent
 
 
 def test_provisioned_environments_follow_their_alias(awslambda: Any, function: Maker) -> None:

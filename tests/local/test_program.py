@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import signal
@@ -17,21 +16,10 @@ from urllib.parse import quote, urlsplit
 import attrs
 import pytest
 
-from tests.local.conftest import ROLE, Aws, Maker, payload, refusal, start, stop, unique, zipped
+from tests.local.conftest import ROLE, Aws, Maker, own, payload, refusal, start, stop, unique, zipped
 
 FAILS = "def handler(event, context):\n    raise ValueError(event)\n"
 COUNTS = "n = 0\ndef handler(event, context):\n    global n\n    n += 1\n    return n\n"
-
-
-def own(aws: Aws, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-    """What one of the program's own paths answers."""
-    parts = urlsplit(aws.endpoint)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
-    connection.request(method, f"/_lambdaform/{path}", None if body is None else json.dumps(body))
-    answer = connection.getresponse()
-    found = answer.status, json.loads(answer.read())
-    connection.close()
-    return found
 
 
 @attrs.frozen
@@ -326,8 +314,16 @@ def test_garbage_is_refused_and_the_program_lives_on(aws: Aws, garbage: bytes) -
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_everything_ends_with_the_program(tmp_path: Path, number: signal.Signals) -> None:
     process, aws = start(tmp_path)
-    name = Virtual(aws).function("import os\ndef handler(event, context):\n    return [os.getpid(), os.getppid()]\n")
-    pids = payload(aws.client("lambda").invoke(FunctionName=name))
+    # A grandchild in a session of its own, which no death signal reaches.
+    name = Virtual(aws).function(
+        "import subprocess\n"
+        "def handler(event, context):\n"
+        "    subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+    )
+    before = below(aws.pid)
+    aws.client("lambda").invoke(FunctionName=name)
+    pids = below(aws.pid)
+    assert len(pids) > len(before) + 1
 
     process.send_signal(number)
     process.wait(20)
@@ -336,6 +332,12 @@ def test_everything_ends_with_the_program(tmp_path: Path, number: signal.Signals
     for pid in pids:
         while is_running(pid):
             pass
+
+
+def below(pid: int) -> list[int]:
+    """A process's descendants."""
+    found = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return found + [each for child in found for each in below(child)]
 
 
 def is_running(pid: int) -> bool:

@@ -131,14 +131,14 @@ def search_path(places: Places, extra: str | None) -> Sequence[str]:
 
 def environ(function: Function, version: Version, places: Places, *, address: str) -> Mapping[str, str]:
     """The variables Lambda sets, the function's own, and what keeps a handler inside the local AWS."""
-    task, layers, runtime = places.task, places.opt, places.runtime
+    task, layers, runtime, lang = places.task, places.opt, places.runtime, places.lang
     variables = {
         "LANG": "en_US.UTF-8",
         "LC_CTYPE": "C.UTF-8",
         "TZ": ":UTC",
         "SHLVL": "0",
-        "PATH": f"{places.lang}/bin:/usr/local/bin:/usr/bin/:/bin:{layers}/bin",
-        "LD_LIBRARY_PATH": f"{places.lang}/lib:/lib64:/usr/lib64:{runtime}:{runtime}/lib:{task}:{task}/lib:{layers}/lib",
+        "PATH": f"{lang}/bin:/usr/local/bin:/usr/bin/:/bin:{layers}/bin",
+        "LD_LIBRARY_PATH": f"{lang}/lib:/lib64:/usr/lib64:{runtime}:{runtime}/lib:{task}:{task}/lib:{layers}/lib",
         "PYTHONPATH": runtime,
         "PWD": task,
         "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",

@@ -26,13 +26,12 @@ import attrs
 
 from lambdaform.local.lambda_ import platform_log
 from lambdaform.local.lambda_.output import Output
+from lambdaform.local.lambda_.phases import Phase, Phases, init_limit
 from lambdaform.local.lambda_.processes import Order, Process, Spawner
 from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Event, Reply, RuntimeApi
 
 TASK = "/var/task"
 """Where Lambda has the code."""
-INIT_LIMIT = 10.0
-"""Seconds the first initialisation may take; the second one has the function's timeout."""
 _TAIL_KEPT = 256 * 1024
 _WATCH_AFTER = 0.01
 _WATCH_EVERY = 0.005
@@ -113,6 +112,7 @@ class Environment:
         self.initialization = initialization
         self.served = 0
         self.idle_since = now()
+        self.phases = Phases(now)
         self._spawner = spawner
         self._log = log
         self._now = now
@@ -164,6 +164,11 @@ class Environment:
         return self._process is not None and not self._process.exited.done()
 
     @property
+    def pid(self) -> int | None:
+        """The handler's process, while there is one."""
+        return self._process.pid if self._process is not None and self.is_ready else None
+
+    @property
     def is_retired(self) -> bool:
         """Whether it was told to end."""
         return self._is_retired
@@ -171,7 +176,7 @@ class Environment:
     async def initialise(self) -> bool:
         """INIT ahead of any event, as provisioned concurrency does. False when it failed; the reason is in the log."""
         failure = await self._first_init()
-        if failure is None:
+        if failure is None and not self._is_retired:
             self._rest()
         return failure is None
 
@@ -189,6 +194,7 @@ class Environment:
         again = self._process is None or self._process.exited.done()
         if again and self._is_fresh:
             again = await self._first_init() is not None
+        self._enter("invoke")
         begun = time.monotonic()
         self._platform(
             platform_log.start(
@@ -220,14 +226,18 @@ class Environment:
         if self._is_retired:
             return
         self._is_retired = True
+        self.phases.move("shutdown")
+        # No extension is ever registered, so the budget is nothing (`phases.shutdown_budget`): no signal but SIGKILL.
         self._drop_process()
         shutil.rmtree(self._folder, ignore_errors=True)
+        self.phases.move("ended")
 
     # INIT
 
     async def _first_init(self) -> Turn | None:
         """The INIT phase; returns what went wrong, which is then repeated inside the first invocation."""
         self._is_fresh = False
+        self._enter("init")
         blueprint = self.blueprint
         self._platform(
             platform_log.init_start(
@@ -240,12 +250,14 @@ class Environment:
             )
         )
         begun = time.monotonic()
-        turn = await self._start_process(INIT_LIMIT)
+        turn = await self._start_process(init_limit(self.initialization, blueprint.timeout))
         duration = self._since(begun) * 1000
         if turn == "ready":
             self._init_duration = duration
+            self._enter("ready")
             return None
         self._report_init("init", turn, duration)
+        self._enter("reset")
         return turn
 
     async def _second_init(self, event: Event, timeout: float) -> Turn | None:
@@ -361,6 +373,9 @@ class Environment:
         self._platform(platform_log.end(style, self._now(), report))
         if turn != "ready" or not self.is_ready:
             self._drop_process()
+            self._enter("reset")
+        else:
+            self._enter("ready")
         self.idle_since = self._now()
         return Ending(
             payload=payload,
@@ -406,6 +421,10 @@ class Environment:
             self._resolve("out-of-memory")
             return
         self._loop.call_later(_WATCH_EVERY, self._watch, turn)
+
+    def _enter(self, phase: Phase) -> None:
+        if not self._is_retired:  # what was under way then changes nothing any more
+            self.phases.move(phase)
 
     # The process
 

@@ -31,9 +31,8 @@ def _of_version(version: Version, *, is_isolated: bool) -> Iterator[Difference]:
         yield Difference("Runtime", f"{version.runtime} runs under this machine's {HERE}")
     if settings["Architectures"] != ["x86_64"]:
         yield Difference("Architectures", "code runs on this machine's processor")
-    if settings["EphemeralStorage"]["Size"] != 512:
-        yield Difference("EphemeralStorage", "the size of /tmp is not limited")
     if not is_isolated:
+        yield Difference("EphemeralStorage", "the size of /tmp is not limited")
         yield Difference("/tmp", "TMPDIR is private to an environment; /tmp itself is this machine's")
         yield Difference("/var/task and /opt", "code and layers lie elsewhere; LAMBDA_TASK_ROOT says where")
     for field, says in (

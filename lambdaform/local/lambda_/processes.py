@@ -258,7 +258,7 @@ class Executing:
 
     is_ours = True
     isolation = "processes"
-    refused: Mapping[str, str] = {}  # noqa: RUF012
+    refused: Mapping[str, str] = {}
 
     def __init__(self) -> None:
         self._processes: set[Process] = set()

@@ -188,6 +188,10 @@ class Fleet:
             "busy": sum(len(pool.busy) for pool in self._pools.values()),
         }
 
+    def environments(self) -> list[tuple[Key, Environment]]:
+        """Every environment there is."""
+        return [(key, each) for key, pool in self._pools.items() for each in (*pool.idle, *pool.busy)]
+
     def _make(self, key: Key, blueprint: Blueprint, *, provisioned: bool = False) -> Environment:
         stream = stream_name(
             self._clock.now(),

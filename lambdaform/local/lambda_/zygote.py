@@ -17,6 +17,7 @@ gets a copy of that. Otherwise children see the host's files.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -33,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
-from lambdaform.local.lambda_ import kernel, namespaces  # noqa: E402
+from lambdaform.local.lambda_ import kernel, namespaces
 
 AHEAD = 1
 """Children forked before there is an order for them."""
@@ -131,10 +132,8 @@ class Parent:
         child.is_spare = False
         self._wasted = 0
         self._say({"spawned": order["spawn"], "pid": child.pid})
-        try:
+        with contextlib.suppress(OSError):  # when it has ended, that is told when it is reaped
             socket.send_fds(child.channel, [message], fds)
-        except OSError:
-            pass  # it has ended: that is told when it is reaped
         child.channel.close()
         for fd in fds:
             os.close(fd)
@@ -292,7 +291,7 @@ def main() -> None:
         refused = json.loads(mode)
         mode = "namespaces"
     parts = [part for part in namespaces.PARTS if part not in refused] if mode == "namespaces" else None
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if parts is None:
         kernel.adopt_orphans()
