@@ -91,7 +91,7 @@ def fork(parts: list[str]) -> tuple[int, int | None]:
 
     When that first process ends, so does everything in the tree, whatever session it is in.
     """
-    first: int | None = None
+    first = home = None
     if "pids" in parts:
         home = os.open("/proc/self/ns/pid", os.O_RDONLY)
         kernel.unshare(kernel.NEWPID)
@@ -105,7 +105,7 @@ def fork(parts: list[str]) -> tuple[int, int | None]:
         if "pids" in parts:
             kernel.mount("proc", "/proc", "proc", kernel.NOSUID | kernel.NODEV | kernel.NOEXEC)
         return 0, None
-    if "pids" in parts:
+    if home is not None:
         kernel.setns(home, kernel.NEWPID)
         os.close(home)
     return pid, first
