@@ -6,7 +6,8 @@ props as plain data with references, order the nodes. It reports what it finds w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, cast
 
@@ -116,9 +117,11 @@ _PLAIN = frozenset({str, int, bool, float})
 
 
 @lru_cache(maxsize=256)
-def _sent(cls: type) -> tuple[tuple[str, Any], ...]:
-    """The fields of a kind that are sent with it, with their defaults."""
-    return tuple((name, field.default) for name, field in fields_of(cls).items() if not field.expands)
+def _sent(cls: type) -> tuple[tuple[tuple[str, Any], ...], Callable[[Resource], tuple[Any, ...]]]:
+    """The fields of a kind that are sent with it, with their defaults; and what reads all of them in one step."""
+    found = tuple((name, field.default) for name, field in fields_of(cls).items() if not field.expands)
+    names = [name for name, _ in found]
+    return found, operator.attrgetter(*names) if len(names) > 1 else lambda each: tuple(getattr(each, n) for n in names)
 
 
 def references_in(value: Json) -> Iterable[tuple[str, Json]]:
@@ -274,8 +277,9 @@ class GraphBuilder:
         resource = draft.resource
         props = draft.props
         settled = draft.settled
-        for name, default in _sent(type(resource)):
-            value = settled.pop(name) if name in settled else getattr(resource, name)
+        fields, read = _sent(type(resource))
+        for (name, default), written in zip(fields, read(resource), strict=True):
+            value = settled.pop(name) if name in settled else written
             if value is default or value is None:
                 continue
             self._prop = name
