@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
 from typing import Literal
 
 import attrs
@@ -23,6 +20,7 @@ from lambdaform.local.clock import EPOCH, RandomIds, SeededIds, SystemClock, Vir
 from lambdaform.local.control import Control
 from lambdaform.local.data import MotoServices
 from lambdaform.local.door import Door
+from lambdaform.local.folders import PrivateFolder, remove_abandoned
 from lambdaform.local.http import Server, answering
 from lambdaform.local.lambda_ import concurrency
 from lambdaform.local.lambda_.blueprints import Blueprints
@@ -78,7 +76,8 @@ class LocalAws:
         self.started = time.time()
         self.clock = VirtualClock() if options.clock == "virtual" else SystemClock()
         self.ids = SeededIds() if options.clock == "virtual" else RandomIds()
-        self.folder = Path(tempfile.mkdtemp(prefix="lambdaform-"))
+        self._private = PrivateFolder()
+        self.folder = self._private.path
         self.data = MotoServices(clock=self.clock)
         self.plumbing = Plumbing(clock=self.clock, ids=self.ids, data=self.data)
         self.store = Store()
@@ -151,6 +150,7 @@ class LocalAws:
                 raise
             self._server = await Server.start(self._dispatch, host=self.options.host, port=0)
         await self.spawner.start()
+        self._sweep = asyncio.create_task(asyncio.to_thread(remove_abandoned))
         self.data.prepare()  # in the background: the first role, bucket or table does not wait for it
 
     async def close(self) -> None:
@@ -161,7 +161,7 @@ class LocalAws:
         await self.spawner.close()
         await self.data.close()
         await self.clock.close()
-        await asyncio.to_thread(_remove, self.folder)
+        await asyncio.to_thread(self._private.remove)
 
     async def checkpoint(self) -> None:
         """Remember the state of every service; `restore` goes back to it. There is one checkpoint, the last."""
@@ -230,11 +230,3 @@ class LocalAws:
         function = self.store.functions.get((key.account, key.region, key.name))
         found = function.version(key.version) if function is not None else None
         return found is not None and found.generation == key.generation
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder whose unpacked code is read-only."""
-    for path in folder.rglob("*"):
-        if path.is_dir() and not path.is_symlink():
-            path.chmod(0o755)
-    shutil.rmtree(folder, ignore_errors=True)

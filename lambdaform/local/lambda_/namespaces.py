@@ -58,8 +58,10 @@ def probe(folder: Path) -> dict[str, str]:
 def build(folder: Path) -> None:
     """Move this process into a file system of its own. Raises `OSError`."""
     uid, gid = os.getuid(), os.getgid()
-    kernel.unshare(kernel.NEWNS | (0 if uid == 0 else kernel.NEWUSER))
-    if uid != 0:
+    try:
+        kernel.unshare(kernel.NEWNS)
+    except PermissionError:  # not root, or root of a container that has given this away
+        kernel.unshare(kernel.NEWNS | kernel.NEWUSER)
         kernel.map_user(UID, uid, GID, gid)
     kernel.mount("none", "/", None, kernel.REC | kernel.PRIVATE)
     root = folder / "root"
@@ -89,26 +91,50 @@ def build(folder: Path) -> None:
 def fork(parts: list[str]) -> tuple[int, int | None]:
     """Fork a process in namespaces of its own: its id, and that of the first one of its process tree, if it has one.
 
-    When that first process ends, so does everything in the tree, whatever session it is in.
+    When that first process ends, so does everything in the tree, whatever session it is in. Both are children of the
+    caller, which must adopt orphans: only a process that then ends may go into a new tree, for without being root of
+    the machine there is no way back out of it.
     """
-    first = home = None
-    if "pids" in parts:
-        home = os.open("/proc/self/ns/pid", os.O_RDONLY)
+    if "pids" not in parts:
+        pid = os.fork()
+        if pid == 0:
+            _enter(parts)
+        return pid, None
+    read_end, write_end = os.pipe()
+    between = os.fork()
+    if between == 0:
+        os.close(read_end)
         kernel.unshare(kernel.NEWPID)
+        lasts, last = os.pipe()  # ends when this process does
         first = os.fork()
         if first == 0:
+            os.close(last)
+            os.read(lasts, 1)
             _hold()
-    pid = os.fork()
-    if pid == 0:
-        kernel.unshare(kernel.NEWNS | kernel.NEWIPC)
-        kernel.mount("none", "/", None, kernel.SLAVE | kernel.REC)
-        if "pids" in parts:
-            kernel.mount("proc", "/proc", "proc", kernel.NOSUID | kernel.NODEV | kernel.NOEXEC)
-        return 0, None
-    if home is not None:
-        kernel.setns(home, kernel.NEWPID)
-        os.close(home)
-    return pid, first
+        pid = os.fork()
+        if pid == 0:
+            os.close(write_end)
+            os.close(last)
+            os.read(lasts, 1)
+            os.close(lasts)
+            _enter(parts)
+            return 0, None
+        os.write(write_end, f"{pid} {first}".encode())
+        os._exit(0)
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as told:
+        found = told.read(64).split()
+    os.waitpid(between, 0)
+    if len(found) != 2:
+        raise OSError("a process tree of its own could not be made")
+    return int(found[0]), int(found[1])
+
+
+def _enter(parts: list[str]) -> None:
+    kernel.unshare(kernel.NEWNS | kernel.NEWIPC)
+    kernel.mount("none", "/", None, kernel.SLAVE | kernel.REC)
+    if "pids" in parts:
+        kernel.mount("proc", "/proc", "proc", kernel.NOSUID | kernel.NODEV | kernel.NOEXEC)
 
 
 def furnish(places: Mapping[str, Any]) -> None:
@@ -171,6 +197,7 @@ def _try(parts: list[str], folder: Path) -> str | None:
 
 def _rehearse(folder: Path, parts: list[str], errors: int) -> None:
     program = interpreter()
+    kernel.adopt_orphans()
     build(folder)
     pid, first = fork(parts)
     if pid != 0:

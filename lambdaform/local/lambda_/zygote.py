@@ -143,10 +143,12 @@ class Parent:
         """Add a spare; returns in it, once it has got an order."""
         me = os.getpid()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        if self._parts is not None:
-            pid, first = namespaces.fork(self._parts)
-        else:
-            pid, first = os.fork(), None
+        try:
+            pid, first = (os.fork(), None) if self._parts is None else namespaces.fork(self._parts)
+        except OSError:
+            if os.getpid() != me:
+                os._exit(1)  # never go on as a second one of the parent
+            raise
         if pid == 0:
             kernel.die_with(me if self._parts is None or "pids" not in self._parts else None)
             return self._await_order(theirs)
@@ -160,7 +162,7 @@ class Parent:
     def _await_order(self, channel: socket.socket) -> dict[str, Any]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.setsid()
-        if self._parts is None:
+        if self._parts is None or "pids" not in self._parts:
             kernel.adopt_orphans()  # they become the parent's when this one ends, which then knows whose they were
         self._control.detach()
         for child in self._children.values():
@@ -197,7 +199,7 @@ class Parent:
         if child.first is not None:
             os.kill(child.first, signal.SIGKILL)
             os.waitpid(child.first, 0)
-        elif self._parts is None:
+        else:
             known = {child.pid for child in self._children.values()}
             while strays := [pid for pid in children_of(os.getpid()) if pid not in known]:
                 for pid in strays:  # whose own children come next
@@ -293,8 +295,7 @@ def main() -> None:
     parts = [part for part in namespaces.PARTS if part not in refused] if mode == "namespaces" else None
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if parts is None:
-        kernel.adopt_orphans()
+    kernel.adopt_orphans()
     prepare("/var/runtime" if parts is not None else str(folder / "runtime"))
     control.send(json.dumps({"ready": True, "isolation": mode, "refused": refused}).encode())
     become(Parent(control, parts).serve(), parts)
