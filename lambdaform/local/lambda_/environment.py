@@ -25,6 +25,7 @@ from typing import Literal, Protocol
 import attrs
 
 from lambdaform.local.lambda_ import platform_log
+from lambdaform.local.lambda_.family import Family
 from lambdaform.local.lambda_.output import Output
 from lambdaform.local.lambda_.phases import Phase, Phases, init_limit
 from lambdaform.local.lambda_.processes import Order, Process, Spawner
@@ -35,7 +36,6 @@ TASK = "/var/task"
 _TAIL_KEPT = 256 * 1024
 _WATCH_AFTER = 0.01
 _WATCH_EVERY = 0.005
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class LogWriter(Protocol):
@@ -126,7 +126,7 @@ class Environment:
         self._replied_at = 0.0
         self._lines: deque[str] = deque()
         self._lines_size = 0
-        self._memory: int | None = None
+        self._family: Family | None = None
         self._peak = 0
         self._is_frozen = False
         self._is_settling = False
@@ -321,6 +321,7 @@ class Environment:
             process = self._process = await self._spawner.spawn(order, self._output.write_end)
         finally:
             self._output.started()
+        self._family = Family(process)
         process.exited.add_done_callback(lambda _: self._exited(process))
         if self._is_retired:
             process.kill()
@@ -415,9 +416,9 @@ class Environment:
 
     def _watch(self, turn: asyncio.Future[Turn]) -> None:
         """Look at the process's memory every few milliseconds while it works, and end it above its size."""
-        if turn.done() or self._process is None:
+        if turn.done() or self._family is None:
             return
-        if self._resident() > self.blueprint.memory_size * 1024 * 1024:
+        if self._family.memory() > self.blueprint.memory_size * 1024 * 1024:
             self._resolve("out-of-memory")
             return
         self._loop.call_later(_WATCH_EVERY, self._watch, turn)
@@ -439,6 +440,8 @@ class Environment:
         if self._is_frozen and self._process is not None:
             self._is_frozen = False
             self._process.signal(signal.SIGCONT)
+            if self._family is not None:
+                self._family.resume()
 
     def _rest(self) -> None:
         # After this turn of the loop, so that the caller's answer goes out first.
@@ -449,6 +452,8 @@ class Environment:
         if self._process is not None and not self._is_retired:
             self._is_frozen = True
             self._process.signal(signal.SIGSTOP)
+            if self._family is not None:
+                self._family.stop()
 
     def _drop_process(self) -> None:
         if self._freezing is not None:
@@ -463,28 +468,20 @@ class Environment:
         if self._output is not None:
             self._output.close()
             self._output = None
-        if self._memory is not None:
-            os.close(self._memory)
-            self._memory = None
+        if self._family is not None:
+            self._peak = max(self._peak, self._family.peak)
+            self._family.close()
+            self._family = None
         self._is_frozen = False
         self._is_settling = False
 
-    def _resident(self) -> int:
-        """Bytes of memory the process holds now; 0 where the system does not say."""
-        if self._process is None:
-            return 0
-        try:
-            if self._memory is None:
-                self._memory = os.open(f"/proc/{self._process.pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
-            resident = int(os.pread(self._memory, 128, 0).split()[1]) * _PAGE
-        except (OSError, IndexError):
-            return 0
-        self._peak = max(self._peak, resident)
-        return resident
-
     def _measure(self) -> int:
         """The most memory seen so far, in whole MB."""
-        self._resident()
+        if self._family is not None:
+            self._family.memory()
+            self._peak = max(self._peak, self._family.peak)
+        if self._process is not None:
+            self._peak = max(self._peak, self._process.peak)
         return min(math.ceil(self._peak / 1024 / 1024), self.blueprint.memory_size)
 
     # The log

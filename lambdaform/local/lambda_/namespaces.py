@@ -101,30 +101,31 @@ def fork(parts: list[str]) -> tuple[int, int | None]:
             _enter(parts)
         return pid, None
     read_end, write_end = os.pipe()
+    ready, set_ready = os.pipe()  # ends when the one between is gone: a death signal asked for earlier would be its own
     between = os.fork()
     if between == 0:
         os.close(read_end)
+        os.close(set_ready)
         kernel.unshare(kernel.NEWPID)
-        lasts, last = os.pipe()  # ends when this process does
         first = os.fork()
         if first == 0:
-            os.close(last)
-            os.read(lasts, 1)
+            os.read(ready, 1)
             _hold()
         pid = os.fork()
         if pid == 0:
             os.close(write_end)
-            os.close(last)
-            os.read(lasts, 1)
-            os.close(lasts)
+            os.read(ready, 1)
+            os.close(ready)
             _enter(parts)
             return 0, None
         os.write(write_end, f"{pid} {first}".encode())
         os._exit(0)
     os.close(write_end)
-    with os.fdopen(read_end, "rb") as told:
-        found = told.read(64).split()
     os.waitpid(between, 0)
+    os.close(ready)
+    os.close(set_ready)
+    with os.fdopen(read_end, "rb") as told:
+        found = os.read(told.fileno(), 64).split()
     if len(found) != 2:
         raise OSError("a process tree of its own could not be made")
     return int(found[0]), int(found[1])

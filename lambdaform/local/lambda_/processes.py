@@ -69,8 +69,12 @@ class Order:
 class Process:
     """A running handler process, leader of its own session. `exited` holds its wait status once it has ended."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, first: int | None = None) -> None:
         self.pid = pid
+        self.first = first
+        """The first process of its tree, where it has one of its own: what loses its parent becomes this one's."""
+        self.peak = 0
+        """The most memory it held, in bytes; known when it has ended."""
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def signal(self, number: signal.Signals) -> None:
@@ -219,7 +223,7 @@ class Forking:
             if self._ready is not None and not self._ready.done():
                 self._ready.set_result(None)
         elif "spawned" in said:
-            process = self._processes[said["pid"]] = Process(said["pid"])
+            process = self._processes[said["pid"]] = Process(said["pid"], said["first"])
             answer = self._orders.pop(said["spawned"])
             if answer.done():
                 process.kill()  # whoever asked has gone
@@ -232,6 +236,7 @@ class Forking:
         else:
             ended = self._processes.pop(int(said["exited"]), None)
             if ended is not None:
+                ended.peak = said["peak"]
                 ended.ended(said["status"])
 
     def _lost(self) -> None:

@@ -131,7 +131,7 @@ class Parent:
         child = self._spares.pop()
         child.is_spare = False
         self._wasted = 0
-        self._say({"spawned": order["spawn"], "pid": child.pid})
+        self._say({"spawned": order["spawn"], "pid": child.pid, "first": child.first})
         with contextlib.suppress(OSError):  # when it has ended, that is told when it is reaped
             socket.send_fds(child.channel, [message], fds)
         child.channel.close()
@@ -185,14 +185,14 @@ class Parent:
         child = self._children.pop(fd)
         self._waiting.unregister(fd)
         os.close(fd)
-        _, status = os.waitpid(child.pid, 0)
+        _, status, used = os.wait4(child.pid, 0)
         self._clear(child)
         if child.is_spare:
             child.channel.close()
             self._spares.remove(child)
             self._wasted += 1
         else:
-            self._say({"exited": child.pid, "status": status})
+            self._say({"exited": child.pid, "status": status, "peak": used.ru_maxrss * 1024})
 
     def _clear(self, child: Child) -> None:
         """End what a child that has ended left behind."""
