@@ -16,7 +16,6 @@ import random
 import sys
 import time
 import traceback
-import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, Protocol, cast
 
@@ -55,7 +54,10 @@ class SeededIds:
         self._random = random.Random(seed)
 
     def uuid(self) -> str:
-        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+        # What `uuid.UUID(int=..., version=4)` says, in a fifth of the time: every request has one.
+        bits = self._random.getrandbits(128) & ~(0xF000 << 64 | 0xC000 << 48) | 0x4000 << 64 | 0x8000 << 48
+        digits = f"{bits:032x}"
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
     def hex(self, digits: int) -> str:
         return f"{self._random.getrandbits(4 * digits):0{digits}x}"

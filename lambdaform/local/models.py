@@ -21,6 +21,9 @@ import attrs
 
 from lambdaform.local.ports import Json
 
+_KEPT_TARGETS = 512
+"""Request lines whose operation is remembered: clients ask for the same ones again and again."""
+
 
 @attrs.frozen(eq=False)
 class Member:
@@ -64,6 +67,33 @@ class Shape:
     is_union: bool = False
     http_status: int | None = None
     query_code: str | None = None
+
+    @functools.cached_property
+    def placed(self) -> tuple[tuple[str, Member, str, str], ...]:
+        """The members outside of a REST body: name, member, location, and what it is called there."""
+
+        def called(member: Member) -> str:
+            return member.wire_name.lower() if member.location == "header" else member.wire_name
+
+        return tuple(
+            (name, member, member.location, called(member))
+            for name, member in self.members.items()
+            if member.location is not None
+        )
+
+    @functools.cached_property
+    def is_in_body(self) -> bool:
+        """Whether a REST body is made of this structure's members, and not of one that is the whole payload."""
+        return any(member.location is None and name != self.payload for name, member in self.members.items())
+
+    @functools.cached_property
+    def is_free(self) -> bool:
+        """Whether any value of the type will do: a scalar without a constraint."""
+        return (
+            self.type not in ("structure", "list", "map")
+            and (self.minimum, self.maximum, self.pattern) == (None, None, None)
+            and not self.enum
+        )
 
     @functools.cached_property
     def regex(self) -> re.Pattern[str] | None:
@@ -118,6 +148,7 @@ class Model:
         self._raw_shapes: Mapping[str, Json] = raw["shapes"]
         self._shapes: dict[str, Shape] = {}
         self._routes: dict[tuple[str, int], list[Operation]] = {}
+        self._found: dict[tuple[str, str], tuple[Operation, Mapping[str, str]]] = {}
         for operation in self.operations.values():
             key = (operation.route.method, len(operation.route.segments))
             self._routes.setdefault(key, []).append(operation)
@@ -137,11 +168,22 @@ class Model:
         raw = self._raw_shapes.get(code)
         return self.shape(code) if raw is not None and raw["type"] == "structure" else None
 
-    def find(self, method: str, target: str) -> tuple[Operation, dict[str, str]] | None:
+    def find(self, method: str, target: str) -> tuple[Operation, Mapping[str, str]] | None:
         """The REST operation behind a request line, with its path labels decoded.
 
         `target` is matched as sent: a percent-encoded ARN is one label although it contains slashes.
         """
+        known = self._found.get((method, target))
+        if known is not None:
+            return known
+        found = self._search(method, target)
+        if found is not None:
+            if len(self._found) >= _KEPT_TARGETS:
+                self._found.clear()
+            self._found[method, target] = found
+        return found
+
+    def _search(self, method: str, target: str) -> tuple[Operation, Mapping[str, str]] | None:
         path, _, query = target.partition("?")
         segments = path.split("/")[1:]
         if segments and segments[-1] == "":

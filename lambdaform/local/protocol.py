@@ -172,17 +172,16 @@ def _parse_rest(model: Model, operation: Operation, labels: Mapping[str, str], r
     shape = model.shape(operation.input)
     params: dict[str, Json] = {}
     query: list[tuple[str, str]] | None = None
-    in_body = False
-    for name, member in shape.members.items():
-        match member.location:
+    for name, member, location, called in shape.placed:
+        match location:
             case "uri":
-                value = labels.get(member.wire_name)
+                value = labels.get(called)
                 if value is not None:
                     params[name] = _from_text(model, member, value)
             case "querystring":
                 if query is None:
                     query = parse_qsl(request.query, keep_blank_values=True) if request.query else []
-                values = [value for key, value in query if key == member.wire_name]
+                values = [value for key, value in query if key == called]
                 if not values:
                     continue
                 inner = model.shape(member.shape_name)
@@ -191,14 +190,14 @@ def _parse_rest(model: Model, operation: Operation, labels: Mapping[str, str], r
                 else:
                     params[name] = _from_text(model, member, values[-1])
             case "header":
-                text = request.headers.get(member.wire_name.lower())
+                text = request.headers.get(called)
                 if text is not None:
                     params[name] = _from_text(model, member, text)
             case "headers":
                 prefix = (member.location_name or "").lower()
                 params[name] = {k[len(prefix) :]: v for k, v in request.headers.items() if k.startswith(prefix)}
             case _:
-                in_body = in_body or name != shape.payload
+                pass
     if shape.payload is not None:
         member = shape.members[shape.payload]
         inner = model.shape(member.shape_name)
@@ -207,7 +206,7 @@ def _parse_rest(model: Model, operation: Operation, labels: Mapping[str, str], r
                 params[shape.payload] = _json_structure(model, inner, _json_body(model, request.body))
         elif request.body:
             params[shape.payload] = request.body if inner.type == "blob" else request.body.decode("utf-8", "replace")
-    elif in_body:
+    elif shape.is_in_body:
         params |= _json_structure(model, shape, _json_body(model, request.body))
     return params
 

@@ -35,10 +35,13 @@ def check(model: Model, shape_name: str, params: Mapping[str, Json]) -> None:
 
 def _structure(model: Model, shape: Shape, value: Mapping[str, Json], path: str) -> Iterator[str]:
     for name, member in shape.members.items():
-        where = f"{path}.{_camel(name)}" if path else _camel(name)
         if name in value:
-            yield from _value(model, model.shape(member.shape_name), value[name], where)
+            inner = model.shape(member.shape_name)
+            if not inner.is_free:
+                where = f"{path}.{_camel(name)}" if path else _camel(name)
+                yield from _value(model, inner, value[name], where)
         elif name in shape.required and not member.is_idempotency_token:
+            where = f"{path}.{_camel(name)}" if path else _camel(name)
             yield f"Value null at '{where}' failed to satisfy constraint: Member must not be null"
 
 

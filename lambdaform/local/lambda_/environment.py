@@ -216,8 +216,7 @@ class Environment:
         if self._process.exited.done():
             self._resolve("exited")
         else:
-            event = attrs.evolve(event, deadline_ms=int(time.time() * 1000 + (timeout - self._since(begun)) * 1000))
-            self._api.deliver(event)
+            self._api.deliver(event, deadline_ms=int(time.time() * 1000 + (timeout - self._since(begun)) * 1000))
         turn = await self._wait(timeout - self._since(begun))
         return self._end(event, turn, begun, timeout, was_cold=was_cold)
 

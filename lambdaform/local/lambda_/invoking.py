@@ -139,7 +139,6 @@ class Invoking:
         event = Event(
             request_id=request_id,
             payload=payload or b"{}",
-            deadline_ms=0,
             function_arn=target.arn,
             trace=trace or self._trace(),
             client_context=client_context,

@@ -40,7 +40,6 @@ class Event:
 
     request_id: str
     payload: bytes
-    deadline_ms: int
     function_arn: str
     trace: str | None = None
     client_context: str | None = None
@@ -90,8 +89,8 @@ class RuntimeApi:
         self._server = await Server.start(self._dispatch)
         return self._server.address
 
-    def deliver(self, event: Event) -> None:
-        """Hand an event to the process, which must be waiting for one."""
+    def deliver(self, event: Event, *, deadline_ms: int) -> None:
+        """Hand an event to the process, which must be waiting for one. `deadline_ms` is since the epoch."""
         assert self._parked is not None
         assert self._state == "waiting"
         connection, self._parked = self._parked, None
@@ -101,7 +100,7 @@ class RuntimeApi:
             # Without a content type AWS's client ends in a segmentation fault.
             ("Content-Type", "application/json"),
             ("Lambda-Runtime-Aws-Request-Id", event.request_id),
-            ("Lambda-Runtime-Deadline-Ms", str(event.deadline_ms)),
+            ("Lambda-Runtime-Deadline-Ms", str(deadline_ms)),
             ("Lambda-Runtime-Invoked-Function-Arn", event.function_arn),
         ]
         if event.trace:

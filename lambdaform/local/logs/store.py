@@ -89,14 +89,18 @@ class LogStore:
         place = group.streams.get(stream)
         if place is None:
             place = group.streams[stream] = Stream(stream, now)
-        self.append(place, now, text)
+        self._append(place, now, text, now)
 
     def append(self, stream: Stream, timestamp: int, text: str) -> None:
         """Keep an event of a stream that is there."""
+        self._append(stream, timestamp, text, self.milliseconds())
+
+    def _append(self, stream: Stream, timestamp: int, text: str, now: int) -> None:
         self._number += 1
-        stream.events.append(LogEvent(timestamp, text, self.milliseconds(), self._number))
-        if len(stream.events) > MOST_EVENTS:
-            del stream.events[: MOST_EVENTS // 10]
+        events = stream.events
+        events.append(LogEvent(timestamp, text, now, self._number))
+        if len(events) > MOST_EVENTS:
+            del events[: MOST_EVENTS // 10]
 
     def create(self, key: Key) -> Group:
         """Make an empty group."""
