@@ -145,17 +145,6 @@ def test_a_process_that_ends_is_an_exit_error(awslambda: Any, function: Maker, s
     assert "Status: error\tError Type: Runtime.ExitError" in log_of(answer)
 
 
-def test_memory_above_the_size_ends_the_process(awslambda: Any, function: Maker) -> None:
-    source = "def handler(event, context):\n    held = []\n    while True:\n        held.append(bytearray(4_000_000))\n"
-    name = function(source, MemorySize=128, Timeout=20)
-
-    answer = awslambda.invoke(FunctionName=name, LogType="Tail")
-
-    assert "signal: killed" in payload(answer)["errorMessage"]
-    assert "Error Type: Runtime.OutOfMemory" in log_of(answer)
-    assert "Max Memory Used: 128 MB" in log_of(answer)
-
-
 def test_a_response_above_six_megabytes_is_refused(awslambda: Any, function: Maker) -> None:
     name = function("def handler(event, context):\n    return 'x' * event['size']\n")
 
@@ -167,30 +156,6 @@ def test_a_response_above_six_megabytes_is_refused(awslambda: Any, function: Mak
         "errorMessage": "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
         "errorType": "Function.ResponseSizeTooLarge",
     }
-
-
-def test_environments_are_used_again_and_frozen_between_events(aws: Aws, awslambda: Any, function: Maker) -> None:
-    source = (
-        "import os, threading, time\nticks = 0\n"
-        "def tick():\n    global ticks\n    while True:\n        time.sleep(0.001)\n        ticks += 1\n"
-        "threading.Thread(target=tick, daemon=True).start()\n"
-        "def handler(event, context):\n    return ticks\n"
-    )
-    name = function(source)
-    before = payload(awslambda.invoke(FunctionName=name))
-    [made] = environments(aws, name)
-    pid = made["pid"]
-    frozen = None
-    for _ in range(200):  # it is frozen right after its answer went out, so the answer may be here first
-        awslambda.get_account_settings()
-        frozen = state_of(pid)
-        if frozen == "T":
-            break
-    after = payload(awslambda.invoke(FunctionName=name))
-
-    assert frozen == "T"
-    assert [each["pid"] for each in environments(aws, name)] == [pid]
-    assert after - before < 200
 
 
 def test_parallel_events_get_an_environment_each(awslambda: Any, function: Maker) -> None:

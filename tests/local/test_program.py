@@ -102,25 +102,6 @@ def test_without_namespaces_code_and_scratch_lie_in_private_folders(tmp_path: Pa
     assert not Path(root).exists()
 
 
-def test_with_namespaces_handlers_see_lambdas_file_system(aws: Aws, awslambda: Any, function: Maker) -> None:
-    if own(aws, "GET", "health")[1]["isolation"] != "namespaces":
-        pytest.skip("this machine does not allow namespaces")
-    source = (
-        "import os\n"
-        "def handler(event, context):\n"
-        "    before = os.listdir('/tmp')\n"
-        "    open('/tmp/mine', 'w').close()\n"
-        "    try:\n        open('new', 'w')\n    except OSError as error:\n        refused = error.strerror\n"
-        "    return [os.getcwd(), os.listdir('.'), before, refused, os.path.exists('/.lambdaform/archives')]\n"
-    )
-    name = function(source)
-
-    answer = payload(awslambda.invoke(FunctionName=name))
-
-    assert answer == ["/var/task", ["app.py"], [], "Read-only file system", False]
-    assert not Path("/tmp/mine").exists()
-
-
 def test_a_poison_message_ends_in_the_dead_letter_queue(virtual: Virtual) -> None:
     _, dead = virtual.queue()
     redrive = json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": 3})

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from pathlib import Path
 
 from lambdaform.local.lambda_.processes import Process
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_THOROUGH = 8
-"""Every so many looks at the memory, the others beside the handler's own process are looked for."""
+_THOROUGH = 0.04
+"""Seconds between looks for others beside the handler's own process, and more where looking takes long."""
 
 
 class Family:
@@ -27,7 +28,7 @@ class Family:
         roots = [process.pid] if process.first is None else [process.pid, process.first]
         self._children = [descriptor for pid in roots if (descriptor := _open(pid, f"task/{pid}/children")) is not None]
         self._stopped: list[int] = []
-        self._looks = 0
+        self._look_again = 0.0
         self._others = 0
         self.peak = 0
         """The most memory seen so far, in bytes."""
@@ -38,9 +39,11 @@ class Family:
         if self._memory is not None:
             with contextlib.suppress(OSError, IndexError):
                 own = int(os.pread(self._memory, 128, 0).split()[1]) * _PAGE
-        if self._looks % _THOROUGH == 0:
+        begun = time.monotonic()
+        if begun >= self._look_again:
             self._others = sum(_private(pid) for pid in self.others())
-        self._looks += 1
+            ended = time.monotonic()
+            self._look_again = ended + max(_THOROUGH, 20 * (ended - begun))
         self.peak = max(self.peak, own + self._others)
         return own + self._others
 
