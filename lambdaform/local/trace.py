@@ -1,0 +1,99 @@
+"""What caused what: the way of every event through the local AWS, as steps that know their causes.
+
+A step is a request, an invocation, a message, a delivery. What is under way knows its causes by a context variable,
+which background work and timers inherit; a handler's own calls are known by the trace header their SDK sends along, a
+message by its id. Steps hold nothing that differs from run to run: no measured time, no memory, no log.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import re
+from collections import OrderedDict, deque
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import attrs
+
+from lambdaform.local.ports import Json
+
+MOST_STEPS = 50_000
+What = Literal["request", "invocation", "message", "dead-letter", "object", "event", "schedule", "record", "refusal"]
+_PARENT = re.compile(r"(?:^|;)\s*Parent=([0-9a-f]{16})")
+_causes: contextvars.ContextVar[tuple[int, ...]] = contextvars.ContextVar("lambdaform_causes", default=())
+
+
+@attrs.define(eq=False)
+class Step:
+    """One thing that happened."""
+
+    number: int
+    causes: tuple[int, ...]
+    """The numbers of the steps that brought it about; none for what came from outside."""
+    what: What
+    subject: str
+    """Whose it was: the ARN of a function, queue, bus, or a request line."""
+    at: float
+    """Seconds since the epoch, on the local AWS's clock."""
+    details: dict[str, Json]
+
+
+class Trace:
+    """The latest steps of one local AWS."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._steps: deque[Step] = deque(maxlen=MOST_STEPS)
+        self._numbers = 0
+        self._known: OrderedDict[str, int] = OrderedDict()
+
+    def add(self, what: What, subject: str, *, key: str | None = None, **details: Json) -> Step:
+        """Note a step, caused by what is under way here; `key` is what `caused_by` will know it by."""
+        self._numbers += 1
+        step = Step(self._numbers, _causes.get(), what, subject, self._now(), details)
+        self._steps.append(step)
+        if key is not None:
+            self._known[key] = step.number
+            if len(self._known) > MOST_STEPS:
+                self._known.popitem(last=False)
+        return step
+
+    @contextmanager
+    def under(self, step: Step) -> Generator[None]:
+        """What happens inside is caused by `step`."""
+        token = _causes.set((step.number,))
+        try:
+            yield
+        finally:
+            _causes.reset(token)
+
+    def caused_by(self, *keys: str) -> None:
+        """What happens from here on, in this task, is caused by the steps of these keys, as far as they are known."""
+        _causes.set(tuple(number for key in keys if (number := self._known.get(key)) is not None))
+
+    def caused_by_header(self, header: str) -> None:
+        """What happens from here on, in this task, is caused by the invocation a trace header names as its parent."""
+        found = _PARENT.search(header)
+        if found is not None:
+            self.caused_by(found[1])
+
+    def steps(self, after: int = 0) -> Iterator[Step]:
+        """The steps later than number `after`, in order."""
+        return (step for step in self._steps if step.number > after)
+
+    def find(self, number: int) -> Step | None:
+        """A step by its number, while it is kept."""
+        return next((step for step in self._steps if step.number == number), None)
+
+    def clear(self) -> None:
+        """Forget all; numbers begin anew."""
+        self._steps.clear()
+        self._known.clear()
+        self._numbers = 0
+
+
+def child_header(header: str, segment: str) -> str:
+    """A trace header with `segment` as its parent: what a function is given of the header it was invoked with."""
+    parts = [part for part in header.split(";") if not part.strip().startswith("Parent=")]
+    return ";".join([*parts[:1], f"Parent={segment}", *parts[1:]])
