@@ -16,10 +16,12 @@ from typing import Literal
 
 import attrs
 
+from lambdaform.local.arrivals import Arrivals
 from lambdaform.local.clock import EPOCH, RandomIds, SeededIds, SystemClock, VirtualClock
 from lambdaform.local.control import Control
 from lambdaform.local.data import MotoServices
 from lambdaform.local.door import Door
+from lambdaform.local.faults import Faults
 from lambdaform.local.folders import PrivateFolder, remove_abandoned
 from lambdaform.local.http import Server, answering
 from lambdaform.local.lambda_ import concurrency
@@ -37,6 +39,7 @@ from lambdaform.local.logs import Logs, LogStore
 from lambdaform.local.logs.store import Writer
 from lambdaform.local.plumbing import Plumbing
 from lambdaform.local.ports import Service
+from lambdaform.local.trace import Trace
 from lambdaform.local.urls import Urls
 
 
@@ -83,6 +86,8 @@ class LocalAws:
         self.store = Store()
         self.logs = LogStore(self.clock.now)
         self.records = Records()
+        self.faults = Faults()
+        self.trace = Trace(self.clock.now)
         runtime = self.folder / "runtime"
         own = options.runtime_client == "own" or (options.runtime_client is None and not has_aws_client())
         self.spawner: Spawner = Executing() if own else Forking(self.folder, wanted=options.isolation)
@@ -108,7 +113,7 @@ class LocalAws:
             settle_after=options.settle_after,
         )
         self.blueprints = Blueprints(self.plane, self.spawner, runtime)
-        self.invoking = Invoking(self.plane, self.blueprints, self.records)
+        self.invoking = Invoking(self.plane, self.blueprints, self.records, faults=self.faults, trace=self.trace)
         self.plumbing.connect(self.invoking, permits=self.invoking.permits)
         self.urls = Urls(self.plane, self.invoking)
         services: list[Service] = [
@@ -125,6 +130,7 @@ class LocalAws:
             region=options.region,
             address=lambda: self.address,
             new_id=self.ids.uuid,
+            before=Arrivals(clock=self.clock, faults=self.faults, trace=self.trace),
         )
         self._dispatch = answering(door.handle)
         self._server: Server | None = None
@@ -189,7 +195,7 @@ class LocalAws:
         self.plumbing.restore(kept.plumbing)
         self.fleet.retire_used()
         self.fleet.retire(lambda key: not self._is_current(key))
-        self.records.clear()
+        self._forget_the_past()
         concurrency.provision_all(self.plane, self.blueprints)
         await self.data.restore()
 
@@ -203,8 +209,14 @@ class LocalAws:
         self.logs.reset()
         self.plumbing.reset()
         self.fleet.retire(lambda key: True)
-        self.records.clear()
+        self._forget_the_past()
         await self.data.reset()
+
+    def _forget_the_past(self) -> None:
+        """Let nothing of what was recorded or declared before be seen."""
+        self.records.clear()
+        self.trace.clear()
+        self.faults.clear()
 
     def health(self) -> Mapping[str, object]:
         """What `/_lambdaform/health` says."""

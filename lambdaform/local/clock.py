@@ -118,6 +118,15 @@ class SystemClock:
         """Around waiting for other work or a timer; only a virtual clock needs to know."""
         yield
 
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncGenerator[None]:
+        """Around running a handler; only under a virtual clock they run one at a time."""
+        yield
+
+    async def spend(self, seconds: float) -> None:
+        """Let an invocation take so much longer."""
+        await self.sleep(seconds)
+
     async def close(self) -> None:
         """Cancel what still runs and wait for it."""
         works = list(self._works)
@@ -144,6 +153,8 @@ class _Due:
     when: float
     arrival: int
     action: Callable[[], None] | None = attrs.field(order=False)
+    context: contextvars.Context = attrs.field(order=False, factory=contextvars.copy_context)
+    """That of whoever set it, as with timers of an event loop."""
 
     def cancel(self) -> None:
         self.action = None
@@ -173,6 +184,7 @@ class VirtualClock:
         self._timers: list[_Due] = []
         self._works: dict[asyncio.Task[None], _Work] = {}
         self._changed: asyncio.Event | None = None
+        self._turn = asyncio.Lock()
 
     def now(self) -> float:
         """Seconds since the epoch, virtually."""
@@ -225,6 +237,39 @@ class VirtualClock:
             yield
         finally:
             self._resume(state)
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncGenerator[None]:
+        """Around running a handler: background work takes turns, in the order in which it comes here.
+
+        What a client asks for itself runs at once: it may be a handler, which its own turn would wait for.
+        """
+        if _work.get() is None:
+            yield
+            return
+        async with self._turn:
+            yield
+
+    async def spend(self, seconds: float) -> None:
+        """Let an invocation take so much longer; one a client waits for would wait for its own client."""
+        if _work.get() is not None:
+            await self.sleep(seconds)
+
+    async def calm(self, limit: float) -> None:
+        """Do all that is due now before a client's next request is looked at, so that the same test takes one course.
+
+        Waits for background work for `limit` seconds of real time at most: the client may be a handler, whose own end
+        would be waited for.
+        """
+        deadline = time.monotonic() + limit
+        while time.monotonic() < deadline:
+            try:
+                async with asyncio.timeout(deadline - time.monotonic()):
+                    await self._quiet()
+            except TimeoutError:
+                return
+            if not self._run_due():
+                return
 
     async def settle(self) -> None:
         """Run everything that is due now, and wait for all work that does not itself wait for the clock."""
@@ -284,10 +329,10 @@ class VirtualClock:
         due = self._next_due()
         if due is None or due > self._now:
             return False
-        action = heapq.heappop(self._timers).action
+        timer = heapq.heappop(self._timers)
         try:
-            if action is not None:
-                action()
+            if timer.action is not None:
+                timer.context.run(timer.action)
         except Exception as error:  # noqa: BLE001  one timer's bug must not keep the others from running
             self._on_bug(error)
         return True

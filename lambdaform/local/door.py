@@ -103,6 +103,14 @@ def _unsigned_service(request: Request) -> str:
     return "s3"
 
 
+class Before(Protocol):
+    """What is done with a request before it is looked at."""
+
+    async def __call__(self, request: Request, where: Destination | None) -> None:
+        """`where` is None for what is no service's. Raises `AwsFault` when the request is to be refused."""
+        ...
+
+
 class Door:
     """The handler behind the port. It holds no state of its own."""
 
@@ -117,6 +125,7 @@ class Door:
         region: str,
         address: Callable[[], str],
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+        before: Before | None = None,
     ) -> None:
         self._services = services
         self._data = data
@@ -126,14 +135,21 @@ class Door:
         self._region = region
         self._address = address
         self._new_id = new_id
+        self._before = before
 
     async def handle(self, request: Request) -> Response:
         """Answer any request."""
         if request.path.startswith(OWN_PATHS):
+            await self._arrive(request, None)
             return await self._own(request)
         if _URL_HOST.match(request.headers.get("host", "")):
+            await self._arrive(request, None)
             return await self._urls(request)
         where = destination(request, region=self._region)
+        try:
+            await self._arrive(request, where)
+        except AwsFault as fault:
+            return self._refusal(request, where, fault)
         service = self._services.get(where.service)
         if service is None:
             return await self._pass_on(request, where)
@@ -189,6 +205,18 @@ class Door:
         except AwsFault as fault:
             return Response(fault.status, _plain_fault(fault), [("Content-Type", "application/json")])
         return Response(status, body, headers)
+
+    async def _arrive(self, request: Request, where: Destination | None) -> None:
+        if self._before is not None:
+            await self._before(request, where)
+
+    def _refusal(self, request: Request, where: Destination, fault: AwsFault) -> Response:
+        """A fault as the clients of any service read it, also of one that is not ours."""
+        if where.service == "s3":
+            body = f"<Error><Code>{fault.code}</Code><Message>{fault.message}</Message></Error>"
+            return Response(fault.status, body.encode(), [("Content-Type", "application/xml")])
+        model = models.model(where.service)
+        return protocol.refuse(model, protocol.style_of(model, request), fault, self._new_id())
 
     def _endpoint(self, request: Request) -> str:
         host = request.headers.get("host", "")

@@ -33,8 +33,6 @@ class Trouble:
     """Seconds of real time before they are passed on or refused."""
     times: int
     """How many calls; -1 for all."""
-    operation: str | None = None
-    """The only operation that is troubled; None for all of the service."""
 
 
 class Faults:
@@ -79,15 +77,12 @@ class Faults:
         """Whether any service is."""
         return bool(self._troubles)
 
-    def troubled(self, service: str, operation: str | None) -> Trouble | None:
+    def troubled(self, service: str) -> Trouble | None:
         """The trouble a handler's call meets, which is then one less."""
         for trouble in self._troubles:
-            if trouble.service != service or trouble.operation not in (None, operation):
-                continue
-            if trouble.times == 0:
-                continue
-            trouble.times -= trouble.times > 0
-            return trouble
+            if trouble.service == service and trouble.times:
+                trouble.times -= trouble.times > 0
+                return trouble
         return None
 
     def clear(self) -> None:

@@ -8,6 +8,7 @@ No rule lives in this module.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol
 
 import attrs
@@ -84,6 +85,14 @@ class Clock(Protocol):
         ...
 
     async def sleep(self, seconds: float) -> None: ...
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Around running a handler: under a virtual clock they run one at a time."""
+        ...
+
+    async def spend(self, seconds: float) -> None:
+        """Let an invocation take so much longer than its handler really does."""
+        ...
 
 
 @attrs.frozen

@@ -24,6 +24,7 @@ from typing import Literal, Protocol
 
 import attrs
 
+from lambdaform.local.faults import Strike
 from lambdaform.local.lambda_ import platform_log
 from lambdaform.local.lambda_.family import Family
 from lambdaform.local.lambda_.output import Output
@@ -180,8 +181,11 @@ class Environment:
             self._rest()
         return failure is None
 
-    async def invoke(self, event: Event, *, timeout: float) -> Ending:
-        """Serve one event. Always ends within the initialisation limit and `timeout` (seconds)."""
+    async def invoke(self, event: Event, *, timeout: float, strike: Strike | None = None) -> Ending:
+        """Serve one event. Always ends within the initialisation limit and `timeout` (seconds).
+
+        What is struck by a declared fault ends so before the handler has seen the event.
+        """
         self._lines.clear()
         self._lines_size = 0
         self._wake()
@@ -215,10 +219,25 @@ class Environment:
         assert self._process is not None
         if self._process.exited.done():
             self._resolve("exited")
+        elif strike is not None:
+            begun -= self._strike(strike, timeout)
         else:
             self._api.deliver(event, deadline_ms=int(time.time() * 1000 + (timeout - self._since(begun)) * 1000))
         turn = await self._wait(timeout - self._since(begun))
         return self._end(event, turn, begun, timeout, was_cold=was_cold)
+
+    def _strike(self, strike: Strike, timeout: float) -> float:
+        """Let a declared fault happen; gives the seconds it would have taken."""
+        assert self._process is not None
+        match strike:
+            case "timeout":
+                self._resolve("timeout")
+                return timeout
+            case "out-of-memory":
+                self._resolve("out-of-memory")
+            case _:
+                self._process.kill()
+        return 0.0
 
     def retire(self) -> None:
         """End the process and remove what it left. Nothing is served after this; twice is harmless."""

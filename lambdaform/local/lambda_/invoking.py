@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from typing import cast
 
 import attrs
 
+from lambdaform.local.faults import Faults
 from lambdaform.local.lambda_.blueprints import Blueprints
+from lambdaform.local.lambda_.environment import Ending
 from lambdaform.local.lambda_.naming import LATEST, Reference, is_version, refer
 from lambdaform.local.lambda_.permissions import decide_permitted
 from lambdaform.local.lambda_.plane import Plane, conflict, function_missing
@@ -16,7 +19,8 @@ from lambdaform.local.lambda_.records import Record, Records
 from lambdaform.local.lambda_.running import ACCOUNT_CONCURRENCY, Key
 from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Event
 from lambdaform.local.lambda_.values import Alias, AsyncConfig, Function, Version
-from lambdaform.local.ports import ACCOUNT, AwsFault, FunctionSettings, Outcome
+from lambdaform.local.ports import ACCOUNT, AwsFault, FunctionSettings, Json, Outcome
+from lambdaform.local.trace import Trace, child_header
 
 LARGEST_EVENT = 1_048_576
 """Bytes of an asynchronous event."""
@@ -48,10 +52,12 @@ class Target:
 class Invoking:
     """Runs functions. One per local AWS."""
 
-    def __init__(self, plane: Plane, blueprints: Blueprints, records: Records) -> None:
+    def __init__(self, plane: Plane, blueprints: Blueprints, records: Records, *, faults: Faults, trace: Trace) -> None:
         self._plane = plane
         self._blueprints = blueprints
         self._records = records
+        self._faults = faults
+        self._trace = trace
 
     # ports.Invoker
 
@@ -62,7 +68,10 @@ class Invoking:
         request_id = request_id or self._plane.ids.uuid()
         try:
             target = self.target(self._refer(function, region))
-            return (await self.run(target, payload, request_id=request_id, trace=trace)).outcome
+            ran = await self.run(target, payload, request_id=request_id, trace=trace)
+            if self._faults.delivers_twice and ran.outcome.function_error is None:
+                await self.run(target, payload, request_id=request_id, trace=trace)
+            return ran.outcome
         except AwsFault as fault:
             return refused(fault, request_id)
 
@@ -128,25 +137,41 @@ class Invoking:
             raise conflict(text)
         blueprint = await self._blueprints.of(function, version)
         key = Key(function.account, function.region, function.name, version.number, version.generation)
+        strike = self._faults.take(function.arn)
         admission = self._plane.fleet.admit(
             key,
             reserved=function.reserved_concurrency,
             unreserved_limit=ACCOUNT_CONCURRENCY - self._plane.store.reserved(function.account, function.region),
         )
+        if strike == "throttle":
+            admission = "ConcurrentInvocationLimitExceeded"
         if admission != "admitted":
+            self._trace.add("refusal", target.arn, request_id=request_id, reason=admission)
             raise throttled(admission)
         started = self._plane.clock.now()
+        segment = self._plane.ids.hex(16)
+        attempt = self._records.attempts(request_id) + 1
+        step = self._trace.add("invocation", target.arn, key=segment, request_id=request_id, attempt=attempt)
         event = Event(
             request_id=request_id,
             payload=payload or b"{}",
             function_arn=target.arn,
-            trace=trace or self._trace(),
+            trace=child_header(trace, segment) if trace else self._new_header(segment),
             client_context=client_context,
         )
+        lasts = self._faults.duration(function.arn)
+        if lasts >= blueprint.timeout and strike is None:
+            strike, lasts = "timeout", blueprint.timeout
         ending = await self._plane.fleet.serve(
-            key, blueprint, event, is_reserved=function.reserved_concurrency is not None
+            key,
+            blueprint,
+            event,
+            is_reserved=function.reserved_concurrency is not None,
+            strike=strike,
+            lasts=lasts,
         )
         error = "Unhandled" if ending.is_error else None
+        step.details["error"] = error_of(ending)
         self._records.add(
             Record(
                 function=function.arn,
@@ -155,7 +180,7 @@ class Invoking:
                 event=event.payload,
                 result=ending.payload,
                 error=error,
-                attempt=self._records.attempts(request_id) + 1,
+                attempt=attempt,
                 is_cold=ending.was_cold,
                 logs=ending.log,
                 started=started,
@@ -176,7 +201,7 @@ class Invoking:
             payload or b"{}",
             region=target.function.region,
             source=source,
-            trace=trace or self._trace(),
+            trace=trace or self._new_header(self._plane.ids.hex(16)),
         )
 
     def _refer(self, function: str, region: str) -> Reference:
@@ -202,10 +227,26 @@ class Invoking:
             on_failure=config.on_failure,
         )
 
-    def _trace(self) -> str:
-        ids = self._plane.ids
-        root = f"1-{int(self._plane.clock.now()):08x}-{ids.hex(24)}"
-        return f"Root={root};Parent={ids.hex(16)};Sampled=0"
+    def _new_header(self, segment: str) -> str:
+        """A trace header for what came without one."""
+        root = f"1-{int(self._plane.clock.now()):08x}-{self._plane.ids.hex(24)}"
+        return f"Root={root};Parent={segment};Sampled=0"
+
+
+def error_of(ending: Ending) -> str | None:
+    """What went wrong, as one line; None when nothing did."""
+    if not ending.is_error:
+        return None
+    try:
+        described: Json = json.loads(ending.payload)
+    except ValueError:
+        described = None
+    if not isinstance(described, dict):
+        return ending.error_type or "Unhandled"
+    members = cast("dict[str, Json]", described)
+    kind, text = members.get("errorType") or ending.error_type, members.get("errorMessage") or ""
+    # The request id in a platform's message is told elsewhere.
+    return f"{kind}: {str(text).partition(' Error: ')[2] or text}" if text else str(kind)
 
 
 def decide_version(alias: Alias, below: Callable[[int], int]) -> str:

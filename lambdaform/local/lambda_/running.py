@@ -16,6 +16,7 @@ from typing import Literal
 
 import attrs
 
+from lambdaform.local.faults import Strike
 from lambdaform.local.lambda_.environment import Blueprint, Ending, Environment, LogWriter
 from lambdaform.local.lambda_.processes import Spawner
 from lambdaform.local.lambda_.runtime_api import Event
@@ -102,8 +103,20 @@ class Fleet:
             unreserved_limit=unreserved_limit,
         )
 
-    async def serve(self, key: Key, blueprint: Blueprint, event: Event, *, is_reserved: bool) -> Ending:
-        """Serve one admitted event in an idle environment, or in a new one. Raises `OSError` when none can be made."""
+    async def serve(
+        self,
+        key: Key,
+        blueprint: Blueprint,
+        event: Event,
+        *,
+        is_reserved: bool,
+        strike: Strike | None = None,
+        lasts: float = 0.0,
+    ) -> Ending:
+        """Serve one admitted event in an idle environment, or in a new one. Raises `OSError` when none can be made.
+
+        A test may have declared a fault that strikes it, and how many seconds it `lasts` on the local AWS's clock.
+        """
         function, region = (key.account, key.region, key.name), (key.account, key.region)
         self._busy[function] += 1
         if not is_reserved:
@@ -115,7 +128,11 @@ class Fleet:
         environment = pool.idle.pop() if pool.idle else self._make(key, blueprint)
         pool.busy.add(environment)
         try:
-            return await environment.invoke(event, timeout=blueprint.timeout)
+            async with self._clock.turn():
+                ending = await environment.invoke(event, timeout=blueprint.timeout, strike=strike)
+            if lasts:
+                await self._clock.spend(lasts)
+            return ending
         except BaseException:
             environment.retire()
             raise

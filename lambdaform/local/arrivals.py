@@ -1,0 +1,47 @@
+"""What is done with a request first: its cause is found, the clock comes to rest, trouble that was declared strikes.
+
+A request with a trace header is a handler's own: AWS's SDKs send along in Lambda what the function was given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from lambdaform.local.clock import SystemClock, VirtualClock
+from lambdaform.local.door import Destination
+from lambdaform.local.faults import Faults
+from lambdaform.local.http import Request
+from lambdaform.local.ports import AwsFault
+from lambdaform.local.trace import Trace
+
+HEADER = "x-amzn-trace-id"
+PATIENCE = 2.0
+"""Seconds of real time a request waits for background work under a virtual clock; then it may be a handler's."""
+
+
+class Arrivals:
+    """One per local AWS, called by the door."""
+
+    def __init__(self, *, clock: SystemClock | VirtualClock, faults: Faults, trace: Trace) -> None:
+        self._clock = clock
+        self._faults = faults
+        self._trace = trace
+
+    async def __call__(self, request: Request, where: Destination | None) -> None:
+        """Called with whose request it is; None for what is no AWS service's. Raises the `AwsFault` of a trouble."""
+        header = request.headers.get(HEADER)
+        if header is None:
+            if isinstance(self._clock, VirtualClock):
+                await self._clock.calm(PATIENCE)
+            return
+        self._trace.caused_by_header(header)
+        if where is None or not self._faults.is_troubled:
+            return
+        trouble = self._faults.troubled(where.service)
+        if trouble is None:
+            return
+        if trouble.delay:
+            await asyncio.sleep(trouble.delay)  # handlers wait in real time
+        if trouble.code is not None:
+            text = f"{trouble.code} declared by the test"
+            raise AwsFault(trouble.code, text, status=trouble.status)
