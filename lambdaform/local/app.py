@@ -82,12 +82,12 @@ class LocalAws:
         self._private = PrivateFolder()
         self.folder = self._private.path
         self.data = MotoServices(clock=self.clock)
-        self.plumbing = Plumbing(clock=self.clock, ids=self.ids, data=self.data)
+        self.trace = Trace(self.clock.now)
+        self.plumbing = Plumbing(clock=self.clock, ids=self.ids, data=self.data, trace=self.trace)
         self.store = Store()
         self.logs = LogStore(self.clock.now)
         self.records = Records()
         self.faults = Faults()
-        self.trace = Trace(self.clock.now)
         runtime = self.folder / "runtime"
         own = options.runtime_client == "own" or (options.runtime_client is None and not has_aws_client())
         self.spawner: Spawner = Executing() if own else Forking(self.folder, wanted=options.isolation)

@@ -16,6 +16,7 @@ import attrs
 
 from lambdaform.local.clock import VirtualClock
 from lambdaform.local.door import OWN_PATHS
+from lambdaform.local.faults import STRIKES, Trouble
 from lambdaform.local.http import Request, Response
 from lambdaform.local.lambda_.fidelity import not_honoured
 from lambdaform.local.lambda_.records import Record
@@ -54,6 +55,9 @@ class Control:
             ("GET", "environments"): self._environments,
             ("GET", "messages"): self._messages,
             ("GET", "fidelity"): self._fidelity,
+            ("GET", "trace"): self._trace,
+            ("POST", "replay"): self._replay,
+            ("POST", "faults"): self._faults,
         }
 
     async def handle(self, request: Request) -> Response:
@@ -146,6 +150,54 @@ class Control:
             }
             for message in found
         ]
+
+    async def _trace(self, request: Request) -> Json:
+        """The steps after a number, in order."""
+        after = dict(parse_qsl(request.query)).get("after", "0")
+        if not after.isdigit():
+            raise Refused(400, "after must be the number of a step")
+        return [attrs.asdict(step) for step in self._aws.trace.steps(int(after))]
+
+    async def _replay(self, request: Request) -> Json:
+        """Invoke a function once more with the event of a recorded invocation, synchronously."""
+        number = _body(request).get("step")
+        step = self._aws.trace.find(number) if isinstance(number, int) else None
+        if step is None or step.what != "invocation":
+            raise Refused(404, f"no invocation is recorded as step {number}")
+        request_id = step.details["request_id"]
+        record = next((each for each in self._aws.records.of(None) if each.request_id == request_id), None)
+        if record is None:
+            raise Refused(410, f"the event of step {number} is not kept any more")
+        region = step.subject.split(":")[3]
+        outcome = await self._aws.invoking.invoke(step.subject, record.event, region=region)
+        fault = None if outcome.fault is None else str(outcome.fault)
+        return {
+            "function": step.subject,
+            "event": _shown(record.event),
+            "result": _shown(outcome.payload),
+            "error": fault or outcome.function_error,
+        }
+
+    async def _faults(self, request: Request) -> Json:
+        """Declare one fault, or with `{"clear": true}` none any more."""
+        asked = _body(request)
+        faults = self._aws.faults
+        times = asked.get("times", 1)
+        match asked:
+            case {"clear": True}:
+                faults.clear()
+            case {"twice": bool() as twice}:
+                faults.delivers_twice = twice
+            case {"function": str() as function, "strike": strike} if strike in STRIKES:
+                faults.strike(function, strike, int(times))
+            case {"function": str() as function, "lasts": int() | float() as seconds}:
+                faults.lasts(function, float(seconds))
+            case {"service": str() as service}:
+                delay, code = float(asked.get("delay", 0.0)), asked.get("code")
+                faults.trouble(Trouble(service, code, int(asked.get("status", 500)), delay, int(times)))
+            case _:
+                raise Refused(400, f"no such fault: {json.dumps(asked)}; strikes are {', '.join(STRIKES)}")
+        return {}
 
     async def _fidelity(self, request: Request) -> Json:
         name = dict(parse_qsl(request.query)).get("function")

@@ -17,6 +17,7 @@ from lambdaform.local.clock import Ids
 from lambdaform.local.ports import AwsFault, Clock, DataServices, Invoker, Json
 from lambdaform.local.sqs.store import QueueStore
 from lambdaform.local.sqs.values import Attribute
+from lambdaform.local.trace import Trace
 
 
 class Topics(Protocol):
@@ -56,9 +57,10 @@ class Parcel:
 class Delivery:
     """The way to every destination. Raises `AwsFault` when a destination does not take what it is sent."""
 
-    def __init__(self, *, clock: Clock, ids: Ids) -> None:
+    def __init__(self, *, clock: Clock, ids: Ids, trace: Trace | None = None) -> None:
         self._clock = clock
         self._ids = ids
+        self.trace = trace or Trace(clock.now)
         self._queues: QueueStore | None = None
         self._topics: Topics | None = None
         self._buses: Buses | None = None

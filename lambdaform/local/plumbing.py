@@ -24,6 +24,7 @@ from lambdaform.local.ports import Clock, Invoker, Service
 from lambdaform.local.scheduler import Scheduler
 from lambdaform.local.sns import Sns
 from lambdaform.local.sqs import Sqs
+from lambdaform.local.trace import Trace
 
 
 @attrs.frozen
@@ -42,10 +43,10 @@ class _State:
 class Plumbing:
     """The event services of one local AWS."""
 
-    def __init__(self, *, clock: Clock, ids: Ids, data: MotoServices) -> None:
-        self.delivery = Delivery(clock=clock, ids=ids)
+    def __init__(self, *, clock: Clock, ids: Ids, data: MotoServices, trace: Trace | None = None) -> None:
+        self.delivery = Delivery(clock=clock, ids=ids, trace=trace)
         # Under a virtual clock a receive that waited would wait for a time its own caller holds back.
-        self.sqs = Sqs(clock=clock, ids=ids, long_polls=not isinstance(clock, VirtualClock))
+        self.sqs = Sqs(clock=clock, ids=ids, long_polls=not isinstance(clock, VirtualClock), trace=trace)
         self.sns = Sns(clock=clock, ids=ids, delivery=self.delivery)
         self.events = EventBridge(clock=clock, ids=ids, delivery=self.delivery)
         self.scheduler = Scheduler(clock=clock, ids=ids, delivery=self.delivery)

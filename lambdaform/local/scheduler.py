@@ -351,7 +351,9 @@ class Scheduler:
 
     def _come_up(self, entry: ScheduleEntry, due: float) -> None:
         entry.last = due
-        self._clock.run(self._deliver(entry, due, copy.deepcopy(entry.given["Target"])))
+        trace = self._delivery.trace
+        with trace.under(trace.add("schedule", entry.arn, after="")):
+            self._clock.run(self._deliver(entry, due, copy.deepcopy(entry.given["Target"])))
         self._arm(entry)
 
     async def _deliver(self, entry: ScheduleEntry, due: float, target: dict[str, Any]) -> None:

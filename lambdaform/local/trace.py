@@ -19,7 +19,7 @@ import attrs
 from lambdaform.local.ports import Json
 
 MOST_STEPS = 50_000
-What = Literal["request", "invocation", "message", "dead-letter", "object", "event", "schedule", "record", "refusal"]
+What = Literal["request", "invocation", "message", "dead-letter", "object", "event", "schedule", "records", "refusal"]
 _PARENT = re.compile(r"(?:^|;)\s*Parent=([0-9a-f]{16})")
 _causes: contextvars.ContextVar[tuple[int, ...]] = contextvars.ContextVar("lambdaform_causes", default=())
 
@@ -48,10 +48,16 @@ class Trace:
         self._numbers = 0
         self._known: OrderedDict[str, int] = OrderedDict()
 
-    def add(self, what: What, subject: str, *, key: str | None = None, **details: Json) -> Step:
-        """Note a step, caused by what is under way here; `key` is what `caused_by` will know it by."""
+    def add(
+        self, what: What, subject: str, *, key: str | None = None, after: str | None = None, **details: Json
+    ) -> Step:
+        """Note a step, caused by what is under way here, or by the step of the key `after`.
+
+        `key` is what `after` and `caused_by` will know it by.
+        """
         self._numbers += 1
-        step = Step(self._numbers, _causes.get(), what, subject, self._now(), details)
+        causes = _causes.get() if after is None else self._numbers_of(after)
+        step = Step(self._numbers, causes, what, subject, self._now(), details)
         self._steps.append(step)
         if key is not None:
             self._known[key] = step.number
@@ -70,13 +76,24 @@ class Trace:
 
     def caused_by(self, *keys: str) -> None:
         """What happens from here on, in this task, is caused by the steps of these keys, as far as they are known."""
-        _causes.set(tuple(number for key in keys if (number := self._known.get(key)) is not None))
+        _causes.set(self._numbers_of(*keys))
+
+    def caused_from_here(self, step: Step) -> None:
+        """What happens from here on, in this task, is caused by `step`."""
+        _causes.set((step.number,))
 
     def caused_by_header(self, header: str) -> None:
         """What happens from here on, in this task, is caused by the invocation a trace header names as its parent."""
         found = _PARENT.search(header)
         if found is not None:
             self.caused_by(found[1])
+
+    def _numbers_of(self, *keys: str) -> tuple[int, ...]:
+        return tuple(number for key in keys if (number := self._known.get(key)) is not None)
+
+    def knows(self, key: str) -> bool:
+        """Whether a step of that key is known."""
+        return key in self._known
 
     def steps(self, after: int = 0) -> Iterator[Step]:
         """The steps later than number `after`, in order."""

@@ -88,6 +88,7 @@ class Urls:
         reference = Reference(
             found.function.account, found.function.region, found.function.name, found.qualifier or None
         )
+        self._invoking.asked(f"{request.method} {event['rawPath']}", function=found.function.arn)
         try:
             ran = await self._invoking.run(
                 self._invoking.target(reference),

@@ -35,6 +35,7 @@ class Buses:
         self._clock = clock
         self._ids = ids
         self._sending = Sending(clock=clock, delivery=delivery)
+        self._trace = delivery.trace
         self._buses: dict[str, Bus] = {}
         self._timers: dict[str, Timer] = {}
         self._hops = 0
@@ -166,11 +167,13 @@ class Buses:
         if self._hops >= MAX_HOPS:
             raise AwsFault("InvalidParameterException", f"the event was handed through {MAX_HOPS} buses already")
         self._hops += 1
+        trace = self._trace
         try:
-            for rule in list(bus.rules.values()):
-                pattern = rule.parsed_pattern()
-                if rule.is_enabled and pattern is not None and patterns.matches(pattern, whole):
-                    self._send(rule, whole)
+            with trace.under(trace.add("event", bus_arn, source=whole["source"], type=whole["detail-type"])):
+                for rule in list(bus.rules.values()):
+                    pattern = rule.parsed_pattern()
+                    if rule.is_enabled and pattern is not None and patterns.matches(pattern, whole):
+                        self._send(rule, whole)
         finally:
             self._hops -= 1
         return str(whole["id"])
@@ -210,7 +213,9 @@ class Buses:
             "detail": {},
         }
         self._arm(rule)
-        self._send(rule, event)
+        trace = self._trace
+        with trace.under(trace.add("schedule", rule.arn, after="")):
+            self._send(rule, event)
 
     # State
 

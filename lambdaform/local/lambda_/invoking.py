@@ -189,6 +189,10 @@ class Invoking:
         )
         return Ran(Outcome(200, ending.payload, error, version.number, request_id), ending.log)
 
+    def asked(self, request: str, *, function: str) -> None:
+        """Note a request over HTTP, which causes what this task does from here on."""
+        self._trace.caused_from_here(self._trace.add("request", request, function=function))
+
     def enqueue(self, target: Target, payload: bytes, *, source: str, trace: str | None) -> str:
         """Put an event on the asynchronous queue of a function. Raises `AwsFault` when it is too large."""
         if len(payload) > LARGEST_EVENT:

@@ -67,7 +67,10 @@ class Notifications:
         if held is not None and (held.listeners or held.has_bus):
             found = {name.lower(): value for name, value in answered}
             for happening in requests.happenings(method, place, asked, headers, body, found, content):
-                await self._tell(held, happening, self._circumstances(region, account, request_id))
+                trace = self._delivery.trace
+                subject = f"arn:aws:s3:::{happening.bucket}/{happening.key}"
+                with trace.under(trace.add("object", subject, event=happening.event)):
+                    await self._tell(held, happening, self._circumstances(region, account, request_id))
         return status, answered, content
 
     # Configuring

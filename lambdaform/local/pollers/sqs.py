@@ -162,6 +162,7 @@ class QueuePoller:
 
     async def _deliver(self, batch: list[Held]) -> None:
         """Run the function on one batch and settle it."""
+        self._queues.trace.caused_by(*(held.message_id for held in batch))
         payload = json.dumps({"Records": [held.record for held in batch]}).encode()
         try:
             outcome = await self._invoke(payload, min(held.hidden_until for held in batch))

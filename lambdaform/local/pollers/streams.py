@@ -225,6 +225,12 @@ class StreamPoller:
 
     async def _invoke(self, piece: Piece) -> Outcome:
         payload = json.dumps({"Records": [record.event for record in piece.records]}).encode()
+        trace = self._delivery.trace
+        # The library has the stream: who wrote a record is not known.
+        key = f"{self._mapping.uuid} {piece.records[0].sequence}"
+        if not trace.knows(key):
+            trace.add("records", self._mapping.source_arn, key=key, after="", count=len(piece.records))
+        trace.caused_by(key)
         return await self._invoker.invoke(self._mapping.function_arn, payload, region=self._mapping.region)
 
     async def _give_up(self, shard: Shard, given_up: GiveUp, outcome: Outcome | None, *, is_reported: bool) -> None:

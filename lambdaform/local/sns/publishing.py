@@ -67,7 +67,9 @@ class Publishing:
             if topic.is_fifo and deduplication is not None and publication.sequence is not None:
                 until = now + DEDUPLICATION_INTERVAL
                 topic.duplicates[deduplication] = Duplicate(until, publication.id, publication.sequence)
-            self._fan_out(topic, publication)
+            trace = self._delivery.trace
+            with trace.under(trace.add("message", topic.arn, id=publication.id)):
+                self._fan_out(topic, publication)
         return publication
 
     def _known(self, topic: Topic, deduplication: str | None, now: float) -> Duplicate | None:

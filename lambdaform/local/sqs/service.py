@@ -18,6 +18,7 @@ from lambdaform.local.sqs.moves import Moves
 from lambdaform.local.sqs.rules import MAX_IN_FLIGHT
 from lambdaform.local.sqs.store import QueueStore
 from lambdaform.local.sqs.values import Attribute, Message, Queue
+from lambdaform.local.trace import Trace
 
 PURGE_INTERVAL = 60.0
 """Seconds between two purges of one queue.
@@ -34,8 +35,8 @@ class Sqs(QueueStore):
 
     name = "sqs"
 
-    def __init__(self, *, clock: Clock, ids: Ids, long_polls: bool = True) -> None:
-        super().__init__(clock=clock, ids=ids)
+    def __init__(self, *, clock: Clock, ids: Ids, long_polls: bool = True, trace: Trace | None = None) -> None:
+        super().__init__(clock=clock, ids=ids, trace=trace)
         self._long_polls = long_polls
         self._moves = Moves(store=self, clock=clock, ids=ids)
         self._operations = {

@@ -18,6 +18,7 @@ from lambdaform.local.sqs import messages, rules
 from lambdaform.local.sqs.faults import fault, no_queue
 from lambdaform.local.sqs.rules import Draft, Sent
 from lambdaform.local.sqs.values import Attribute, Message, Queue
+from lambdaform.local.trace import Trace
 
 NAME_REST = 60.0
 """Seconds for which the name of a deleted queue stays blocked.
@@ -44,9 +45,10 @@ class Watch:
 class QueueStore:
     """The queues, their messages, and the timers for those who wait."""
 
-    def __init__(self, *, clock: Clock, ids: Ids) -> None:
+    def __init__(self, *, clock: Clock, ids: Ids, trace: Trace | None = None) -> None:
         self._clock = clock
         self._ids = ids
+        self.trace = trace or Trace(clock.now)
         self._queues: dict[str, Queue] = {}
         self._deleted: dict[str, float] = {}
         self._watches: dict[str, list[Watch]] = {}
@@ -136,7 +138,8 @@ class QueueStore:
     def put(self, arn: str, draft: Draft) -> Sent:
         """Put a checked message into a queue."""
         sent = rules.send(self.get(arn), draft, self._clock.now(), self._ids.uuid)
-        self._notify(arn)
+        with self.trace.under(self.trace.add("message", arn, key=sent.message_id, id=sent.message_id)):
+            self._notify(arn)
         return sent
 
     def receive(self, arn: str, *, limit: int = 10, visibility: float | None = None) -> list[Message]:
@@ -157,6 +160,7 @@ class QueueStore:
         if target is not None and taken.dead:
             for message in taken.dead:
                 rules.adopt(target, message, now, arn)
+                self.trace.add("dead-letter", target.arn, key=message.id, after=message.id, id=message.id)
             self._notify(target.arn)
         self._notify(arn)
         return list(taken.messages)
