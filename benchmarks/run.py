@@ -1,6 +1,6 @@
 """Speed as ratios: everything beside its floor or its peer, measured in one run on one machine.
 
-python benchmarks/run.py [commands] [plan] [invoke]
+python benchmarks/run.py [commands] [plan] [invoke] [endurance]
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
+
+from endurance import endurance
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -191,8 +193,8 @@ def invoke() -> None:
 
 def main(names: Sequence[str]) -> None:
     """All parts, or those named."""
-    parts = {"commands": commands, "plan": plan, "invoke": invoke}
-    for name in names or parts:
+    parts = {"commands": commands, "plan": plan, "invoke": invoke, "endurance": endurance}
+    for name in names or ("commands", "plan", "invoke"):
         parts[name]()
 
 
