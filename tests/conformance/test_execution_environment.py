@@ -391,6 +391,24 @@ def test_environments_have_nothing_in_common(awslambda: Any, function: Maker) ->
     assert [seen for _, seen in answers] == [[True, 0o022, True, [], ["/dev/null"]]] * 3
 
 
+@fact(
+    "CPU", "1,769 MB are one virtual processor, less memory is a share of it",
+    here="not", gap="handlers run at this machine's full speed, whatever their memory",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html",
+)  # fmt: skip
+def test_the_processor_is_not_shared_out_by_memory(awslambda: Any, function: Maker) -> None:
+    name = function(
+        "import time\n"
+        "def handler(event, context):\n"
+        "    begun, used = time.monotonic(), time.process_time()\n"
+        "    while time.process_time() - used < 0.05:\n        pass\n"
+        "    return time.monotonic() - begun\n"
+    )
+
+    # 128 MB would get a fourteenth of a processor.
+    assert min(answer(awslambda, name) for _ in range(3)) < 0.05 * 1769 / 128 / 2
+
+
 @fact("Timeout of INIT", "an INIT that fails is run again in the first invocation", source=LIFECYCLE)
 def test_a_failed_init_is_run_again(aws: Aws, awslambda: Any, function: Maker) -> None:
     name = function(

@@ -31,6 +31,7 @@ def _of_version(version: Version, *, is_isolated: bool) -> Iterator[Difference]:
         yield Difference("Runtime", f"{version.runtime} runs under this machine's {HERE}")
     if settings["Architectures"] != ["x86_64"]:
         yield Difference("Architectures", "code runs on this machine's processor")
+    yield Difference("MemorySize", "memory is limited, the share of the processor that goes with it is not")
     if not is_isolated:
         yield Difference("EphemeralStorage", "the size of /tmp is not limited")
         yield Difference("/tmp", "TMPDIR is private to an environment; /tmp itself is this machine's")

@@ -29,6 +29,9 @@ _SYSTEM = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "etc", "sys"
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 """No /dev/shm, as in Lambda: https://aws.amazon.com/blogs/compute/parallel-processing-in-python-with-aws-lambda/"""
 
+_LIFELINE = os.pipe()
+"""Its writing end is open in this process alone, and in what was just forked from it."""
+
 PARTS = ("pids", "users")
 """What a machine may refuse alone: a process tree of its own with its /proc, a namespace of users per environment."""
 
@@ -107,10 +110,7 @@ def fork(parts: list[str]) -> tuple[int, int | None]:
         os.close(read_end)
         os.close(set_ready)
         kernel.unshare(kernel.NEWPID)
-        first = os.fork()
-        if first == 0:
-            os.read(ready, 1)
-            _hold()
+        first = _hold()
         pid = os.fork()
         if pid == 0:
             os.close(write_end)
@@ -163,19 +163,20 @@ def settle(places: Mapping[str, Any], parts: list[str]) -> None:
         kernel.become_user(UID, GID, in_own_namespace="users" in parts)
 
 
-def _hold() -> None:
-    """Be the first process of a tree: do nothing, and have what others leave behind cleared away."""
-    kernel.die_with(None)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_IGN)
-    os.closerange(0, 1 << 20)
-    for program in ("/usr/bin/sleep", "/bin/sleep"):
-        try:  # it holds a tenth of the memory that this interpreter would
-            os.execve(program, ["sleep", "2147483647"], {})
-        except OSError:
-            continue
-    while True:
-        signal.pause()
+def _hold() -> int:
+    """Start the first process of a tree: it reads from a pipe on which nothing is ever written, and so ends with us.
+
+    Not a copy of this interpreter, which would hold ten times the memory and take longer to make.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # stays so in the program: what is left to it goes by itself
+    actions = [
+        (os.POSIX_SPAWN_DUP2, _LIFELINE[0], 0),
+        (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+    ]
+    pid = os.posix_spawnp("cat", ["cat"], {"PATH": os.defpath}, file_actions=actions, setsid=True)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    return pid
 
 
 def _try(parts: list[str], folder: Path) -> str | None:

@@ -36,7 +36,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[3]))
 from lambdaform.local.lambda_ import kernel, namespaces
 
-AHEAD = 1
+AHEAD = 2
 """Children forked before there is an order for them."""
 QUIET = 5
 """Milliseconds without an order after which that is done, so as not to be in the way of one."""
