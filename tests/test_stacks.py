@@ -56,4 +56,4 @@ def test_the_needed_stack_is_deployed_first_and_its_messages_arrive() -> None:
         aws.clock.advance(seconds=1)
 
         [invocation] = aws.invocations(Billing.biller)
-        assert invocation["event"]["Records"][0]["body"] == "hello"
+        assert invocation.event["Records"][0]["body"] == "hello"

@@ -26,6 +26,8 @@ _COMMANDS = {
     "destroy": ("destroy", "Take everything away that was deployed; what holds data is kept unless asked."),
     "local": ("local", "Run the stack on a local AWS: deploy, follow the logs, reload on save."),
     "invoke": ("invoke", "Invoke a function with an event."),
+    "event": ("event", "Print a sample event of a resource."),
+    "trace": ("trace", "Show what every event caused on the local AWS."),
     "logs": ("logs", "Show a function's log lines."),
     "diagram": ("diagram", "Draw the architecture as SVG, PNG, DOT or Mermaid."),
     "docs": ("docs", "Write the stack as a Markdown page."),

@@ -179,6 +179,7 @@ class LocalAws:
             logs=self.logs.checkpoint(),
             plumbing=self.plumbing.checkpoint(),
         )
+        self._forget_the_past()
 
     async def restore(self) -> None:
         """Go back to the checkpoint, or to nothing without one. Environments that served anything are ended."""

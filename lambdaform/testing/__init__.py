@@ -1,1 +1,27 @@
 """The stack on a local AWS as a test fixture: sessions, sample events, and the pytest plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from lambdaform.stack import Stack
+    from lambdaform.testing.session import LocalAws
+
+
+def stack_fixture(
+    stack: type[Stack], *, clock: Literal["system", "virtual"] = "virtual", stage: str | None = None
+) -> Any:
+    """A pytest fixture of a stack, freshly deployed to a local AWS for each test; its value is a `LocalAws`.
+
+    In a test module or conftest.py, under the name tests ask for: `aws = stack_fixture(Orders)`.
+    """
+    import pytest
+
+    @pytest.fixture
+    def deployed() -> Generator[LocalAws]:
+        with stack.local(clock=clock, stage=stage) as aws:
+            yield aws
+
+    return deployed

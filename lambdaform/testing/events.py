@@ -1,15 +1,23 @@
-"""Sample events of every trigger, shaped as AWS delivers them.
+"""Sample events of every source, shaped as AWS delivers them, for a resource of a declaration or for one made up.
 
-https://docs.aws.amazon.com/lambda/latest/dg/lambda-services.html
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-services.html. Ids and times are fixed: the same call gives the
+same event.
 """
 
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
+import inspect
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
+from urllib.parse import quote_plus, urlencode
+
+import attrs
+
+from lambdaform.model.problem import LambdaformError
 
 Json = Any
 _TIME = "2026-01-01T12:00:00.000Z"
@@ -17,32 +25,65 @@ _MILLIS = 1_767_268_800_000
 _ID = "00000000-0000-4000-8000-000000000001"
 
 
-def _sqs(region: str, account: str) -> Json:
-    body = json.dumps({"id": "1"})
+@attrs.frozen
+class Origin:
+    """The resource an event comes from."""
+
+    region: str
+    account: str
+    name: str
+    """Its name in AWS."""
+
+    def arn(self, service: str, resource: str) -> str:
+        """An ARN in the same region and account; `{}` stands for the name."""
+        return f"arn:aws:{service}:{self.region}:{self.account}:{resource.format(self.name)}"
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def sqs(origin: Origin, *, body: Json = None, attributes: Mapping[str, str] | None = None, group: str = "1") -> Json:
+    """One message of a queue. `body` is sent as it is when it is a text, anything else as JSON."""
+    text = _text({"id": "1"} if body is None else body)
+    system = {
+        "ApproximateReceiveCount": "1",
+        "SentTimestamp": str(_MILLIS),
+        "SenderId": origin.account,
+        "ApproximateFirstReceiveTimestamp": str(_MILLIS),
+    }
+    if origin.name.endswith(".fifo"):
+        system |= {
+            "SequenceNumber": "18850000000000000000",
+            "MessageGroupId": group,
+            "MessageDeduplicationId": hashlib.sha256(text.encode()).hexdigest(),
+        }
     return {
         "Records": [
             {
                 "messageId": _ID,
                 "receiptHandle": "sample",
-                "body": body,
-                "attributes": {
-                    "ApproximateReceiveCount": "1",
-                    "SentTimestamp": str(_MILLIS),
-                    "SenderId": account,
-                    "ApproximateFirstReceiveTimestamp": str(_MILLIS),
-                },
-                "messageAttributes": dict[str, Json](),
-                "md5OfBody": hashlib.md5(body.encode(), usedforsecurity=False).hexdigest(),
+                "body": text,
+                "attributes": system,
+                "messageAttributes": {name: _message_attribute(value) for name, value in (attributes or {}).items()},
+                "md5OfBody": hashlib.md5(text.encode(), usedforsecurity=False).hexdigest(),
                 "eventSource": "aws:sqs",
-                "eventSourceARN": f"arn:aws:sqs:{region}:{account}:sample",
-                "awsRegion": region,
+                "eventSourceARN": origin.arn("sqs", "{}"),
+                "awsRegion": origin.region,
             }
         ]
     }
 
 
-def _sns(region: str, account: str) -> Json:
-    topic = f"arn:aws:sns:{region}:{account}:sample"
+def _message_attribute(value: str) -> Json:
+    return {"stringValue": value, "stringListValues": [], "binaryListValues": [], "dataType": "String"}
+
+
+def sns(
+    origin: Origin, *, message: Json = None, subject: str | None = None, attributes: Mapping[str, str] | None = None
+) -> Json:
+    """One message of a topic. `message` is published as it is when it is a text, anything else as JSON."""
+    topic = origin.arn("sns", "{}")
     return {
         "Records": [
             {
@@ -53,29 +94,35 @@ def _sns(region: str, account: str) -> Json:
                     "Type": "Notification",
                     "MessageId": _ID,
                     "TopicArn": topic,
-                    "Subject": None,
-                    "Message": json.dumps({"id": "1"}),
+                    "Subject": subject,
+                    "Message": _text({"id": "1"} if message is None else message),
                     "Timestamp": _TIME,
                     "SignatureVersion": "1",
                     "Signature": "sample",
                     "SigningCertUrl": "https://sns.example/cert.pem",
                     "UnsubscribeUrl": "https://sns.example/unsubscribe",
-                    "MessageAttributes": dict[str, Json](),
+                    "MessageAttributes": {
+                        name: {"Type": "String", "Value": value} for name, value in (attributes or {}).items()
+                    },
                 },
             }
         ]
     }
 
 
-def _s3(region: str, account: str) -> Json:
+def s3(origin: Origin, *, key: str = "folder/file.txt", event: str = "ObjectCreated:Put", size: int = 4) -> Json:
+    """One notification of a bucket about the object `key`."""
+    thing: dict[str, Json] = {"key": quote_plus(key, safe="/"), "sequencer": "0"}
+    if event.startswith("ObjectCreated"):
+        thing |= {"size": size, "eTag": "sample"}
     return {
         "Records": [
             {
                 "eventVersion": "2.1",
                 "eventSource": "aws:s3",
-                "awsRegion": region,
+                "awsRegion": origin.region,
                 "eventTime": _TIME,
-                "eventName": "ObjectCreated:Put",
+                "eventName": event,
                 "userIdentity": {"principalId": "sample"},
                 "requestParameters": {"sourceIPAddress": "127.0.0.1"},
                 "responseElements": {"x-amz-request-id": "sample", "x-amz-id-2": "sample"},
@@ -83,106 +130,167 @@ def _s3(region: str, account: str) -> Json:
                     "s3SchemaVersion": "1.0",
                     "configurationId": "sample",
                     "bucket": {
-                        "name": "sample",
+                        "name": origin.name,
                         "ownerIdentity": {"principalId": "sample"},
-                        "arn": "arn:aws:s3:::sample",
+                        "arn": f"arn:aws:s3:::{origin.name}",
                     },
-                    "object": {"key": "folder/file.txt", "size": 4, "eTag": "sample", "sequencer": "0"},
+                    "object": thing,
                 },
             }
         ]
     }
 
 
-def _dynamodb(region: str, account: str) -> Json:
+def dynamodb(
+    origin: Origin,
+    *,
+    keys: Mapping[str, Json] | None = None,
+    new: Mapping[str, Json] | None = None,
+    old: Mapping[str, Json] | None = None,
+) -> Json:
+    """One change of a table: an insert with `new`, a removal with `old`, a modification with both; plain values."""
+    if new is None and old is None:
+        new = {"id": "1"}
+    images = {"NewImage": new, "OldImage": old}
+    found = {name: _typed(image) for name, image in images.items() if image is not None}
+    kind = "MODIFY" if new is not None and old is not None else "INSERT" if new is not None else "REMOVE"
+    image = new if new is not None else (old or {})
+    chosen: dict[str, Json] = dict(keys) if keys is not None else dict(list(image.items())[:1])
+    view = {"MODIFY": "NEW_AND_OLD_IMAGES", "INSERT": "NEW_IMAGE", "REMOVE": "OLD_IMAGE"}[kind]
     return {
         "Records": [
             {
                 "eventID": "1",
-                "eventName": "INSERT",
+                "eventName": kind,
                 "eventVersion": "1.1",
                 "eventSource": "aws:dynamodb",
-                "awsRegion": region,
+                "awsRegion": origin.region,
                 "dynamodb": {
                     "ApproximateCreationDateTime": _MILLIS // 1000,
-                    "Keys": {"id": {"S": "1"}},
-                    "NewImage": {"id": {"S": "1"}},
+                    "Keys": _typed(chosen),
+                    **found,
                     "SequenceNumber": "1",
-                    "SizeBytes": 6,
-                    "StreamViewType": "NEW_IMAGE",
+                    "SizeBytes": len(json.dumps(found)),
+                    "StreamViewType": view,
                 },
-                "eventSourceARN": f"arn:aws:dynamodb:{region}:{account}:table/sample/stream/2026-01-01T00:00:00.000",
+                "eventSourceARN": origin.arn("dynamodb", "table/{}/stream/2026-01-01T00:00:00.000"),
             }
         ]
     }
 
 
-def _kinesis(region: str, account: str) -> Json:
+def _typed(item: Mapping[str, Json]) -> dict[str, Json]:
+    return {name: _attribute(value) for name, value in item.items()}
+
+
+def _attribute(value: Json) -> Json:
+    match value:
+        case None:
+            return {"NULL": True}
+        case bool():
+            return {"BOOL": value}
+        case int() | float():
+            return {"N": str(value)}
+        case bytes():
+            return {"B": base64.b64encode(value).decode()}
+        case list() | tuple():
+            return {"L": [_attribute(each) for each in cast("list[Json]", value)]}
+        case dict():
+            return {"M": _typed(cast("dict[str, Json]", value))}
+        case _:
+            return {"S": str(value)}
+
+
+def kinesis(origin: Origin, *, data: Json = None, partition_key: str = "1") -> Json:
+    """One record of a stream. `data` goes as it is when it is text or bytes, anything else as JSON."""
+    content = data if isinstance(data, bytes) else _text({"id": "1"} if data is None else data).encode()
     return {
         "Records": [
             {
                 "kinesis": {
                     "kinesisSchemaVersion": "1.0",
-                    "partitionKey": "1",
+                    "partitionKey": partition_key,
                     "sequenceNumber": "1",
-                    "data": base64.b64encode(b'{"id": "1"}').decode(),
+                    "data": base64.b64encode(content).decode(),
                     "approximateArrivalTimestamp": _MILLIS / 1000,
                 },
                 "eventSource": "aws:kinesis",
                 "eventVersion": "1.0",
                 "eventID": "shardId-000000000000:1",
                 "eventName": "aws:kinesis:record",
-                "invokeIdentityArn": f"arn:aws:iam::{account}:role/sample",
-                "awsRegion": region,
-                "eventSourceARN": f"arn:aws:kinesis:{region}:{account}:stream/sample",
+                "invokeIdentityArn": f"arn:aws:iam::{origin.account}:role/sample",
+                "awsRegion": origin.region,
+                "eventSourceARN": origin.arn("kinesis", "stream/{}"),
             }
         ]
     }
 
 
-def _eventbridge(region: str, account: str) -> Json:
+def eventbridge(
+    origin: Origin, *, source: str = "sample", detail_type: str = "sample", detail: Json = None, time: str = _TIME
+) -> Json:
+    """One event of a bus."""
     return {
         "version": "0",
         "id": _ID,
-        "detail-type": "sample",
-        "source": "sample",
-        "account": account,
-        "time": "2026-01-01T12:00:00Z",
-        "region": region,
+        "detail-type": detail_type,
+        "source": source,
+        "account": origin.account,
+        "time": time[:19] + "Z",
+        "region": origin.region,
         "resources": [],
-        "detail": {"id": "1"},
+        "detail": {"id": "1"} if detail is None else detail,
     }
 
 
-def _schedule(region: str, account: str) -> Json:
+def schedule(origin: Origin, *, time: str = _TIME) -> Json:
+    """What a schedule without an input of its own sends."""
     return {
         "version": "0",
         "id": _ID,
         "detail-type": "Scheduled Event",
         "source": "aws.scheduler",
-        "account": account,
-        "time": "2026-01-01T12:00:00Z",
-        "region": region,
-        "resources": [f"arn:aws:scheduler:{region}:{account}:schedule/default/sample"],
+        "account": origin.account,
+        "time": time[:19] + "Z",
+        "region": origin.region,
+        "resources": [origin.arn("scheduler", "schedule/default/{}")],
         "detail": "{}",
     }
 
 
-def _http(region: str, account: str) -> Json:
-    return {
+def http(
+    origin: Origin,
+    *,
+    method: str = "POST",
+    path: str = "/",
+    body: Json = None,
+    headers: Mapping[str, str] | None = None,
+    query: Mapping[str, str] | None = None,
+    cookies: tuple[str, ...] = (),
+) -> Json:
+    """One request to a function URL. `body` goes as it is when it is a text, base64 when bytes, else as JSON."""
+    domain = f"{origin.name}.lambda-url.{origin.region}.on.aws"
+    given = {name.lower(): value for name, value in (headers or {}).items()}
+    if body is None and method in ("POST", "PUT", "PATCH"):
+        body = {"id": "1"}
+    if body is not None and not isinstance(body, bytes):
+        given.setdefault("content-type", "text/plain" if isinstance(body, str) else "application/json")
+    event: dict[str, Json] = {
         "version": "2.0",
         "routeKey": "$default",
-        "rawPath": "/",
-        "rawQueryString": "",
-        "headers": {"content-type": "application/json", "host": "sample.lambda-url.on.aws"},
+        "rawPath": path,
+        "rawQueryString": urlencode(query or {}),
+        **({"cookies": list(cookies)} if cookies else {}),
+        "headers": {"host": domain, "x-forwarded-for": "127.0.0.1", **given},
+        **({"queryStringParameters": dict(query)} if query else {}),
         "requestContext": {
             "accountId": "anonymous",
-            "apiId": "sample",
-            "domainName": "sample.lambda-url.on.aws",
-            "domainPrefix": "sample",
+            "apiId": origin.name,
+            "domainName": domain,
+            "domainPrefix": origin.name,
             "http": {
-                "method": "POST",
-                "path": "/",
+                "method": method,
+                "path": path,
                 "protocol": "HTTP/1.1",
                 "sourceIp": "127.0.0.1",
                 "userAgent": "sample",
@@ -193,24 +301,64 @@ def _http(region: str, account: str) -> Json:
             "time": "01/Jan/2026:12:00:00 +0000",
             "timeEpoch": _MILLIS,
         },
-        "body": '{"id": "1"}',
-        "isBase64Encoded": False,
+        "isBase64Encoded": isinstance(body, bytes),
     }
+    if body is not None:
+        event["body"] = base64.b64encode(body).decode() if isinstance(body, bytes) else _text(body)
+    return event
 
 
-EVENTS: Mapping[str, Callable[[str, str], Json]] = {
-    "sqs": _sqs,
-    "sns": _sns,
-    "s3": _s3,
-    "dynamodb": _dynamodb,
-    "kinesis": _kinesis,
-    "eventbridge": _eventbridge,
-    "schedule": _schedule,
-    "http": _http,
+def logs(origin: Origin, *, messages: tuple[str, ...] = ("sample",), stream: str = "sample") -> Json:
+    """Some lines of a log group, packed as a subscription sends them."""
+    document = {
+        "messageType": "DATA_MESSAGE",
+        "owner": origin.account,
+        "logGroup": origin.name,
+        "logStream": stream,
+        "subscriptionFilters": ["sample"],
+        "logEvents": [
+            {"id": f"{number:056d}", "timestamp": _MILLIS, "message": text} for number, text in enumerate(messages)
+        ],
+    }
+    packed = gzip.compress(json.dumps(document).encode(), mtime=0)
+    return {"awslogs": {"data": base64.b64encode(packed).decode()}}
+
+
+EVENTS: Mapping[str, Callable[..., Json]] = {
+    "sqs": sqs,
+    "sns": sns,
+    "s3": s3,
+    "dynamodb": dynamodb,
+    "kinesis": kinesis,
+    "eventbridge": eventbridge,
+    "schedule": schedule,
+    "http": http,
+    "logs": logs,
 }
 """Kind of event to what makes a sample of it."""
 
+OF_RESOURCE: Mapping[str, str] = {
+    "sqs.queue": "sqs",
+    "sns.topic": "sns",
+    "s3.bucket": "s3",
+    "dynamodb.table": "dynamodb",
+    "kinesis.stream": "kinesis",
+    "events.rule": "eventbridge",
+    "events.bus": "eventbridge",
+    "scheduler.schedule": "schedule",
+    "lambda.url": "http",
+    "logs.group": "logs",
+}
+"""Kind of resource to the kind of event it sends."""
 
-def sample_event(kind: str, *, region: str, account: str) -> Json:
-    """A sample event. Raises `KeyError` for a kind there is not."""
-    return EVENTS[kind](region, account)
+
+def sample_event(kind: str, *, region: str, account: str, name: str = "sample", **fields: Json) -> Json:
+    """A sample event. Raises `LambdaformError` for a kind there is not, and for a field its kind does not have."""
+    make = EVENTS.get(kind)
+    if make is None:
+        raise LambdaformError(f"there is no kind of event called {kind}", hint=f"kinds: {', '.join(sorted(EVENTS))}")
+    takes = [name for name in inspect.signature(make).parameters if name != "origin"]
+    unknown = [name for name in fields if name not in takes]
+    if unknown:
+        raise LambdaformError(f"an event of {kind} has no {unknown[0]}", hint=f"it takes {', '.join(takes)}")
+    return make(Origin(region, account, name), **fields)

@@ -78,6 +78,28 @@ class Result:
 
 
 @attrs.frozen
+class Invocation:
+    """One invocation that ran."""
+
+    event: Json
+    result: Json
+    error: str | None
+    """`Unhandled` when the function failed."""
+    attempt: int
+    """1 for the first delivery of the event, more for what was tried again."""
+    cold: bool
+    """Whether its environment was new."""
+    logs: str
+    """What it logged, with Lambda's own lines."""
+    request_id: str
+    version: str
+    started: float
+    """Seconds since 1970 on the local AWS's clock."""
+    duration_ms: float
+    """How long it really took."""
+
+
+@attrs.frozen
 class HttpAnswer:
     """What a function URL answered."""
 
@@ -110,6 +132,64 @@ class Clock:
         self._process.running.request("POST", "/_lambdaform/clock", {"run_until_idle": True}, timeout=600)
 
 
+@attrs.frozen
+class Faults:
+    """Faults a test declares; the next test begins without them.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-retries.html says what AWS makes of them.
+    """
+
+    _aws: LocalAws
+
+    def throttle(self, function: Resource, *, times: int = 1) -> None:
+        """Let the next invocations of a function be refused for want of concurrency."""
+        self._strike(function, "throttle", times)
+
+    def timeout(self, function: Resource, *, times: int = 1) -> None:
+        """Let the next invocations of a function time out, without waiting and before the handler has the event."""
+        self._strike(function, "timeout", times)
+
+    def crash(self, function: Resource, *, times: int = 1) -> None:
+        """Let the process of the next invocations be killed before the handler has the event."""
+        self._strike(function, "crash", times)
+
+    def out_of_memory(self, function: Resource, *, times: int = 1) -> None:
+        """Let the next invocations of a function end for want of memory."""
+        self._strike(function, "out-of-memory", times)
+
+    def lasts(self, function: Resource, *, minutes: float = 0, seconds: float = 0) -> None:
+        """Let invocations of a function take so long on the clock; longer than its timeout, they time out.
+
+        Under a virtual clock this holds for what event sources deliver, not for what the test itself waits for.
+        """
+        self._declare(function=self._arn(function), lasts=minutes * 60 + seconds)
+
+    def deliver_twice(self) -> None:
+        """Let every delivery of a queue, stream or asynchronous event be made twice: AWS promises at least one."""
+        self._declare(twice=True)
+
+    def refuse(self, service: str, code: str, *, status: int = 400, times: int = 1) -> None:
+        """Let the next calls of handlers to a service, such as `dynamodb`, be refused with an error code."""
+        self._declare(service=service, code=code, status=status, times=times)
+
+    def slow(self, service: str, *, seconds: float, times: int = -1) -> None:
+        """Let calls of handlers to a service be answered so much later, in real time; all of them by default."""
+        self._declare(service=service, delay=seconds, times=times)
+
+    def clear(self) -> None:
+        """Declare nothing any more."""
+        self._declare(clear=True)
+
+    def _strike(self, function: Resource, strike: str, times: int) -> None:
+        self._declare(function=self._arn(function), strike=strike, times=times)
+
+    def _arn(self, function: Resource) -> str:
+        return str(self._aws.record(function).outputs["arn"])
+
+    def _declare(self, **fault: Json) -> None:
+        self._aws.request("POST", "/_lambdaform/faults", fault)
+
+
 class LocalAws:
     """A deployed stack, in a test's hands. Resources are named by the stack's own attributes: `Orders.inbox`."""
 
@@ -119,6 +199,7 @@ class LocalAws:
         self._session = session
         self._process = process
         self.clock = Clock(process)
+        self.faults = Faults(self)
 
     @property
     def endpoint(self) -> str:
@@ -138,6 +219,10 @@ class LocalAws:
                 f"this stack has no such {resource.title}", hint="use an attribute of the stack class"
             )
         return self._state.records[address]
+
+    def request(self, method: str, path: str, document: Json = None) -> Json:
+        """One of the local AWS's own paths, such as `/_lambdaform/health`."""
+        return self._process.running.request(method, path, document)
 
     def call(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
         """Any call to the local AWS: `aws.call("s3", "ListObjectsV2", Bucket=...)`."""
@@ -251,10 +336,33 @@ class LocalAws:
             connection.close()
         return HttpAnswer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, content)
 
-    def invocations(self, function: Resource) -> list[Json]:
-        """What the function was invoked with since the test began, and how each ended."""
+    def event(self, resource: Resource, **fields: Json) -> Json:
+        """A sample event that a resource sends, or that a function with one source gets.
+
+        What can be said of it depends on its kind: `aws.event(Orders.inbox, body={"id": 7})`,
+        `aws.event(Orders.api, method="GET", path="/orders")`, `aws.event(Orders.orders, new={"id": "7"})`. Raises
+        `LambdaformError` for a field its kind does not have.
+        """
+        from lambdaform.testing.sources import event_of
+
+        address = self._graph.address_of(resource)
+        if address is None:
+            raise LambdaformError(
+                f"this stack has no such {resource.title}", hint="use an attribute of the stack class"
+            )
+        return event_of(self._graph, self._graph.nodes[address], account=self._session.account, **fields)
+
+    def invocations(self, function: Resource) -> list[Invocation]:
+        """The invocations of a function since the test began, oldest first."""
         name = quote(self.record(function).outputs["function_name"], safe="")
-        return self._process.running.request("GET", f"/_lambdaform/invocations?function={name}")
+        found: list[dict[str, Json]] = self.request("GET", f"/_lambdaform/invocations?function={name}")
+        return [Invocation(**{key: value for key, value in each.items() if key != "function"}) for each in found]
+
+    def trace(self) -> str:
+        """The way of every event since the test began, as trees of text: the same test gives the same text."""
+        from lambdaform.render.traces import trace_text
+
+        return trace_text(self.request("GET", "/_lambdaform/trace"))
 
 
 @attrs.define
@@ -296,6 +404,8 @@ class _Pool:
 
 
 _POOL = _Pool()
+OPENED: list[LocalAws] = []
+"""The local AWSes a test has opened, for the report of its failure; whoever runs tests empties it."""
 
 
 @contextmanager
@@ -341,4 +451,6 @@ def local_aws(stack: StackInstance, *, clock: ClockKind, root: Path) -> Generato
         running.request("POST", "/_lambdaform/checkpoint")
         held.digest = digest
     assert held.state is not None
-    yield LocalAws(deployments[-1].graph, held.state, held.session, held.process)
+    aws = LocalAws(deployments[-1].graph, held.state, held.session, held.process)
+    OPENED.append(aws)
+    yield aws

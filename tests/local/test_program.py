@@ -235,6 +235,22 @@ def test_restoring_takes_the_virtual_clock_and_its_ids_back_too(tmp_path: Path) 
     assert second == first
 
 
+def test_a_function_made_anew_after_a_reset_runs_its_new_code(tmp_path: Path) -> None:
+    process, aws = start(tmp_path, "--clock", "virtual")
+    try:
+        client, answers = aws.client("lambda"), list[int]()
+        for answer in (1, 2):
+            # Ids repeat from here, so that both functions look the same but for their code.
+            own(aws, "POST", "reset")
+            code = {"ZipFile": zipped({"app.py": f"def handler(event, context):\n    return {answer}\n"})}
+            client.create_function(FunctionName="f", Runtime="python3.11", Handler="app.handler", Role=ROLE, Code=code)
+            answers.append(payload(client.invoke(FunctionName="f")))
+    finally:
+        stop(process)
+
+    assert answers == [1, 2]
+
+
 def test_only_a_virtual_clock_can_be_moved(aws: Aws, virtual: Virtual) -> None:
     assert own(aws, "POST", "clock", {"advance": 1})[0] == 409
     assert own(virtual.aws, "POST", "clock", {"advance": -1})[0] == 400

@@ -53,7 +53,7 @@ async def create_function(plane: Plane, call: Call) -> Mapping[str, Json]:
         code=code,
         last_modified=plane.stamp(),
         revision=plane.ids.uuid(),
-        generation=plane.ids.uuid(),
+        generation=plane.new_generation(),
     )
     function = Function(
         account=call.account,
@@ -190,7 +190,7 @@ def _update(
         code=code,
         last_modified=plane.stamp(),
         revision=plane.ids.uuid(),
-        generation=plane.ids.uuid(),
+        generation=plane.new_generation(),
         update="InProgress",
         state="Active",
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import attrs
@@ -51,6 +52,14 @@ class Plane:
     """Where this local AWS answers, such as `http://127.0.0.1:4566`."""
     settle_after: float = 0.0
     """Seconds a new or changed function stays Pending or InProgress; 0 is until the next turn of the loop."""
+    _generations: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False)
+
+    def new_generation(self) -> str:
+        """What tells one state of a version from every other there has been.
+
+        Not one of `ids`: those repeat after a restore, and blueprints are remembered beyond it.
+        """
+        return str(next(self._generations))
 
     def refer(self, call: Call) -> Reference:
         """The function a call names. Raises `AwsFault`."""

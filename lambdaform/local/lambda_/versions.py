@@ -28,7 +28,7 @@ def publish(plane: Plane, function: Function, description: str | None = None) ->
         number=number,
         settings=settings,
         revision=plane.ids.uuid(),
-        generation=plane.ids.uuid(),
+        generation=plane.new_generation(),
         state="Pending",
         update=None,
     )
