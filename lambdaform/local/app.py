@@ -30,7 +30,7 @@ from lambdaform.local.lambda_.code import CodeStore
 from lambdaform.local.lambda_.environment import Blueprint
 from lambdaform.local.lambda_.invoking import Invoking
 from lambdaform.local.lambda_.plane import Plane
-from lambdaform.local.lambda_.processes import Executing, Forking, Spawner, assemble_runtime, has_aws_client
+from lambdaform.local.lambda_.processes import Executing, Parents, Spawner, assemble_runtime, has_aws_client
 from lambdaform.local.lambda_.records import Records
 from lambdaform.local.lambda_.running import Fleet, Key
 from lambdaform.local.lambda_.service import Lambda
@@ -90,7 +90,7 @@ class LocalAws:
         self.faults = Faults()
         runtime = self.folder / "runtime"
         own = options.runtime_client == "own" or (options.runtime_client is None and not has_aws_client())
-        self.spawner: Spawner = Executing() if own else Forking(self.folder, wanted=options.isolation)
+        self.spawner: Spawner = Executing() if own else Parents(self.folder, wanted=options.isolation)
         assemble_runtime(runtime)
         self.fleet = Fleet(
             clock=self.clock,

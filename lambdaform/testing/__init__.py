@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Literal
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from lambdaform.stack import Stack
     from lambdaform.testing.session import LocalAws
 
 
+class StackClass(Protocol):
+    """A subclass of `Stack`."""
+
+    def local(
+        self, *, clock: Literal["system", "virtual"] = "system", stage: str | None = None
+    ) -> AbstractContextManager[LocalAws]:
+        """The stack on a local AWS."""
+        ...
+
+
 def stack_fixture(
-    stack: type[Stack], *, clock: Literal["system", "virtual"] = "virtual", stage: str | None = None
+    stack: StackClass, *, clock: Literal["system", "virtual"] = "virtual", stage: str | None = None
 ) -> Any:
     """A pytest fixture of a stack, freshly deployed to a local AWS for each test; its value is a `LocalAws`.
 

@@ -359,15 +359,6 @@ def test_a_stream_answers_chunks_and_completes(awslambda: Any, function: Maker) 
     assert events[-1] == {"InvokeComplete": {}}
 
 
-def test_a_runtime_that_is_not_run_here_says_so(awslambda: Any, function: Maker) -> None:
-    name = function("", Runtime="nodejs22.x")
-
-    refused = refusal(awslambda.invoke, FunctionName=name)
-
-    assert refused.status == 501
-    assert "nodejs22.x" in refused.message
-
-
 def test_a_layer_is_importable_and_yields_to_the_functions_own_code(awslambda: Any, function: Maker) -> None:
     layer = awslambda.publish_layer_version(
         LayerName=unique("layer"),

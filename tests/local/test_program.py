@@ -264,7 +264,7 @@ def test_what_is_accepted_but_not_honoured_is_said(aws: Aws, function: Maker) ->
     _, answer = own(aws, "GET", f"fidelity?function={name}")
 
     settings = {each["setting"] for each in next(iter(answer["functions"].values()))}
-    assert {"Runtime", "TracingConfig", "Role"} <= settings
+    assert {"TracingConfig", "Role"} <= settings
 
 
 def test_code_from_a_bucket_runs_and_a_missing_object_is_worded_as_lambda_does(aws: Aws, awslambda: Any) -> None:

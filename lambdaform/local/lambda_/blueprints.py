@@ -7,6 +7,7 @@ in: no credentials, no AWS configuration, no PYTHON* variables.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ import attrs
 
 from lambdaform.local.lambda_ import platform_log
 from lambdaform.local.lambda_.environment import Blueprint
+from lambdaform.local.lambda_.interpreters import Interpreter, node, pythons
+from lambdaform.local.lambda_.launching import CUSTOM, NODE, PYTHON, Launch, bootstrap, language_of, of_python
 from lambdaform.local.lambda_.plane import Plane
 from lambdaform.local.lambda_.processes import Spawner
 from lambdaform.local.lambda_.values import Function, Version
@@ -39,16 +42,19 @@ class Places:
     """Set to a folder that is not there, where the user's own could be found otherwise."""
 
 
-def is_run_here(version: Version) -> bool:
-    """Whether a version's runtime is one this local AWS can run."""
-    return version.runtime.startswith("python")
+def why_not_run(version: Version) -> str | None:
+    """Why a version's runtime is none this local AWS can run; None when it can."""
+    language = language_of(version.runtime)
+    if language is None:
+        return f"the local AWS runs Python, Node.js and custom runtimes, not {version.runtime or 'container images'}"
+    if language == NODE and node() is None:
+        return f"{version.runtime} needs Node.js, and there is no node on the PATH of the local AWS"
+    return None
 
 
-def not_run_here(version: Version) -> AwsFault:
+def not_run_here(why: str) -> AwsFault:
     """What an invocation of a runtime that is not run here answers."""
-    kind = version.runtime or "a container image"
-    text = f"the local AWS runs Python functions only; this one is {kind}, so it was not run"
-    return AwsFault("NotImplemented", text, status=501, type="Service")
+    return AwsFault("NotImplemented", f"{why}; the function was not run", status=501, type="Service")
 
 
 class Blueprints:
@@ -71,8 +77,9 @@ class Blueprints:
         return made
 
     async def _make(self, function: Function, version: Version) -> Blueprint:
-        if not is_run_here(version) or version.code.key is None:
-            raise not_run_here(version)
+        why = why_not_run(version)
+        if why is not None or version.code.key is None:
+            raise not_run_here(why or "its code is not here")
         await self._spawner.start()  # only then it is known what it can do
         is_isolated = self._spawner.isolation == "namespaces"
         folder = await self._plane.codes.unpacked(version.code.key)
@@ -83,6 +90,15 @@ class Blueprints:
                 keys.append(layer.code.key)
         opt = await self._plane.codes.layered(keys)
         places = Places() if is_isolated else self._unisolated(folder, opt)
+        language = language_of(version.runtime)
+        python = of_python(version.runtime, own=HERE, found=pythons()) if language == PYTHON else None
+        if python is not None and not is_isolated:
+            places = attrs.evolve(places, lang=python.prefix)
+        launch = Launch()
+        if language == CUSTOM:
+            launch = bootstrap(places.task, places.opt, folder, opt)
+        elif language == NODE and (found := node()) is not None:
+            launch = Launch((found.inside if is_isolated else found.program, f"{places.runtime}/index.mjs"))
         logging = version.logging
         style = platform_log.Style(
             format="JSON" if logging["LogFormat"] == "JSON" else "Text",
@@ -92,7 +108,7 @@ class Blueprints:
             name=function.name,
             arn=function.arn,
             version=version.number,
-            runtime=version.runtime.replace("python", "python:", 1),
+            runtime=runtime_version(version.runtime),
             region=function.region,
             memory_size=version.memory_size,
             timeout=float(version.timeout),
@@ -101,7 +117,9 @@ class Blueprints:
             environ=environ(function, version, places, address=self._plane.address()),
             folder=folder,
             opt=opt,
-            path=search_path(places, version.environment.get("PYTHONPATH")),
+            path=search_path(places, version.environment.get("PYTHONPATH"), python, version.runtime),
+            interpreter=python.program if python is not None else None,
+            launch=launch,
             scratch=version.settings["EphemeralStorage"]["Size"],
             is_isolated=is_isolated,
         )
@@ -114,11 +132,21 @@ def _level(given: str | None) -> platform_log.SystemLevel:
     return "DEBUG" if given == "DEBUG" else "WARN" if given == "WARN" else "INFO"
 
 
-def search_path(places: Places, extra: str | None) -> Sequence[str]:
+def runtime_version(runtime: str) -> str:
+    """A runtime as INIT_START names it: `python:3.13`, `nodejs:22`."""
+    return re.sub(r"^([a-z]+)([\d.]+?)(\.x)?$", r"\1:\2", runtime)
+
+
+def search_path(
+    places: Places, extra: str | None, python: Interpreter | None = None, runtime: str = HERE
+) -> Sequence[str]:
     """Code first, then layers, then what the runtime ships, then the standard library: Lambda's order."""
-    path = [places.task, f"{places.opt}/python/lib/{HERE}/site-packages", f"{places.opt}/python"]
+    name = HERE if python is None else runtime
+    path = [places.task, f"{places.opt}/python/lib/{name}/site-packages", f"{places.opt}/python"]
     path += [part for part in (extra or "").split(os.pathsep) if part]
     path.append(places.runtime)
+    if python is not None:
+        return [*path, f"{places.lang}/lib/{name}", f"{places.lang}/lib/{name}/lib-dynload"]
     standard = sysconfig.get_path("stdlib")
     standards = [standard, sysconfig.get_config_var("DESTSHARED") or os.path.join(standard, "lib-dynload")]  # noqa: PTH118
     prefix = Path(sys.base_prefix)
@@ -139,8 +167,7 @@ def environ(function: Function, version: Version, places: Places, *, address: st
         "SHLVL": "0",
         "PATH": f"{lang}/bin:/usr/local/bin:/usr/bin/:/bin:{layers}/bin",
         "LD_LIBRARY_PATH": f"{lang}/lib:/lib64:/usr/lib64:{runtime}:{runtime}/lib:{task}:{task}/lib:{layers}/lib",
-        "PYTHONPATH": runtime,
-        "PWD": task,
+        **_of_language(version.runtime, places),
         "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
         "AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1:2000",
         "_AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1",
@@ -153,7 +180,6 @@ def environ(function: Function, version: Version, places: Places, *, address: st
         "_HANDLER": version.handler,
         "AWS_REGION": function.region,
         "AWS_DEFAULT_REGION": function.region,
-        "AWS_EXECUTION_ENV": f"AWS_Lambda_{version.runtime}",
         "AWS_LAMBDA_FUNCTION_NAME": function.name,
         "AWS_LAMBDA_FUNCTION_VERSION": version.number,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(version.memory_size),
@@ -165,8 +191,24 @@ def environ(function: Function, version: Version, places: Places, *, address: st
         "LAMBDA_TASK_ROOT": task,
         "LAMBDA_RUNTIME_DIR": runtime,
     }
+    if language_of(version.runtime) != CUSTOM:
+        variables["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{version.runtime}"
     logging = version.logging
     if logging["LogFormat"] == "JSON":
         variables["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
         variables["AWS_LAMBDA_LOG_LEVEL"] = logging.get("ApplicationLogLevel", "INFO")
     return variables
+
+
+def _of_language(runtime: str, places: Places) -> dict[str, str]:
+    """The variables that differ from language to language."""
+    match language_of(runtime):
+        case "python":
+            return {"PYTHONPATH": places.runtime, "PWD": places.task}
+        case "nodejs":
+            major = runtime.removeprefix(NODE).partition(".")[0]
+            folders = [f"{places.opt}/nodejs/node{major}/node_modules", f"{places.opt}/nodejs/node_modules"]
+            folders += [f"{places.runtime}/node_modules", places.runtime, places.task]
+            return {"NODE_PATH": os.pathsep.join(folders), "PWD": places.task}
+        case _:
+            return {"PATH": f"/usr/local/bin:/usr/bin/:/bin:{places.opt}/bin"}

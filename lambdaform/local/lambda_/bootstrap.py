@@ -1,9 +1,10 @@
-"""A small runtime client, for systems AWS's own is not made for. A program, not a module: run by its path.
+"""A small runtime client, for systems and interpreters AWS's own is not installed for.
 
     python -S bootstrap.py SEARCH_PATH
 
-Standard library and the public Runtime API only. Answers, error bodies and log lines are those of AWS's client
-(https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html).
+A prepared parent imports it instead, and its children call `main`. Standard library and the public Runtime API only.
+Answers, error bodies and log lines are those of AWS's client:
+https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
 
 from __future__ import annotations
@@ -22,8 +23,6 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-sys.path[:] = sys.argv[1].split(os.pathsep)
-sys.argv[:] = ["/var/runtime/bootstrap.py"]
 PREFIX = "/2018-06-01/runtime"
 REQUEST = {"id": ""}
 
@@ -241,4 +240,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    sys.path[:] = sys.argv[1].split(os.pathsep)
+    sys.argv[:] = ["/var/runtime/bootstrap.py"]
     main()

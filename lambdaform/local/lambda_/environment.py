@@ -27,6 +27,7 @@ import attrs
 from lambdaform.local.faults import Strike
 from lambdaform.local.lambda_ import platform_log
 from lambdaform.local.lambda_.family import Family
+from lambdaform.local.lambda_.launching import Launch
 from lambdaform.local.lambda_.output import Output
 from lambdaform.local.lambda_.phases import Phase, Phases, init_limit
 from lambdaform.local.lambda_.processes import Order, Process, Spawner
@@ -75,6 +76,9 @@ class Blueprint:
     """MB of /tmp."""
     is_isolated: bool
     """Whether code, layers and /tmp are mounted where Lambda has them."""
+    interpreter: str | None = None
+    """The Python to run under; the local AWS's own when None."""
+    launch: Launch = attrs.field(factory=Launch)
 
 
 @attrs.frozen(eq=False)
@@ -91,7 +95,7 @@ class Ending:
     was_cold: bool
 
 
-Turn = Literal["ready", "init-error", "exited", "timeout", "out-of-memory", "too-large"]
+Turn = Literal["ready", "init-error", "exited", "timeout", "out-of-memory", "too-large", "unstartable"]
 
 
 class Environment:
@@ -306,6 +310,9 @@ class Environment:
         """Start a process and wait until it asks for its first event, fails, or `limit` seconds have passed."""
         self._drop_process()
         blueprint = self.blueprint
+        if blueprint.launch.flaw is not None:
+            self._resolve("unstartable")
+            return "unstartable"
         scratch = self._folder / "tmp"
         home = self._folder / "home"
         scratch.mkdir(exist_ok=True)
@@ -335,6 +342,8 @@ class Environment:
                     "tmp": self._within(scratch),
                 },
                 scratch=blueprint.scratch,
+                interpreter=blueprint.interpreter,
+                arguments=blueprint.launch.arguments,
             )
             process = self._process = await self._spawner.spawn(order, self._output.write_end)
         finally:
@@ -363,6 +372,10 @@ class Environment:
                 payload, is_error, error_type = reply.body, reply.error_type is not None, reply.error_type
             case "init-error" if reply is not None:
                 payload, is_error, status, error_type = reply.body, True, "error", reply.error_type
+            case "unstartable":
+                error_type = "Runtime.InvalidEntrypoint"
+                text = f"RequestId: {event.request_id} Error: {self.blueprint.launch.flaw}"
+                payload, is_error, status = _error(text, error_type, type_first=True), True, "error"
             case "too-large":
                 text = f"Response payload size exceeded maximum allowed payload size ({LARGEST_RESPONSE} bytes)."
                 payload, is_error = _error(text, "Function.ResponseSizeTooLarge"), True
@@ -409,6 +422,8 @@ class Environment:
     def _error_type(self, turn: Turn) -> str:
         if turn == "init-error" and self._reply is not None and self._reply.error_type:
             return self._reply.error_type
+        if turn == "unstartable":
+            return "Runtime.InvalidEntrypoint"
         return "Runtime.OutOfMemory" if turn == "out-of-memory" else "Runtime.ExitError"
 
     # Waiting

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import attrs
 
-from lambdaform.local.lambda_.blueprints import HERE, is_run_here
+from lambdaform.local.lambda_.blueprints import HERE, why_not_run
+from lambdaform.local.lambda_.interpreters import node, pythons
+from lambdaform.local.lambda_.launching import NODE, PYTHON, language_of, of_python
 from lambdaform.local.lambda_.values import Function, Version
 
 
@@ -25,10 +27,19 @@ def not_honoured(function: Function, *, is_isolated: bool) -> list[Difference]:
 
 def _of_version(version: Version, *, is_isolated: bool) -> Iterator[Difference]:
     settings = version.settings
-    if not is_run_here(version):
-        yield Difference("Runtime", f"{version.runtime or 'container images'} are not run; invoking answers 501")
-    elif version.runtime != HERE:
-        yield Difference("Runtime", f"{version.runtime} runs under this machine's {HERE}")
+    why = why_not_run(version)
+    language = language_of(version.runtime)
+    if why is not None:
+        yield Difference("Runtime", f"{why}; invoking answers 501")
+    elif language == PYTHON and version.runtime != HERE:
+        if of_python(version.runtime, own=HERE, found=pythons()) is None:
+            yield Difference("Runtime", f"{version.runtime} is not installed here and runs under {HERE}")
+        else:
+            yield Difference(
+                "runtime client", f"{version.runtime} runs under a client of ours: AWS's is for {HERE} here"
+            )
+    elif language == NODE and (found := node()) is not None:
+        yield Difference("runtime client", f"{version.runtime} runs under a client of ours and {found.program}")
     if settings["Architectures"] != ["x86_64"]:
         yield Difference("Architectures", "code runs on this machine's processor")
     yield Difference("MemorySize", "memory is limited, the share of the processor that goes with it is not")

@@ -10,6 +10,7 @@ the handler processes: standard library only.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -21,6 +22,8 @@ from lambdaform.local.lambda_ import kernel
 
 BACK_DOOR = "/.lambdaform"
 """Where the server's private folder is; handlers do not see it."""
+SHOWN = "shown.json"
+"""The file in the private folder that says what else is shown: place to folder, such as other interpreters."""
 LANG = "/var/lang"
 UID, GID, USER = 993, 990, "sbx_user1051"
 """AWS's sandbox user."""
@@ -79,6 +82,9 @@ def build(folder: Path) -> None:
     _make_users(folder, root / "etc")
     _show_name_servers(root)
     kernel.bind(os.path.realpath(sys.base_prefix), str(root / LANG[1:]))
+    for place, prefix in json.loads((folder / SHOWN).read_text()).items():
+        (root / place[1:]).mkdir()
+        kernel.bind(prefix, str(root / place[1:]))
     for entry in (folder / "runtime").iterdir():
         _mirror(Path(os.path.realpath(entry)), root / "var" / "runtime" / entry.name)
     kernel.seal(str(root))

@@ -21,6 +21,7 @@ from typing import Literal, Protocol
 
 import attrs
 
+from lambdaform.local.lambda_ import interpreters, namespaces
 from lambdaform.local.ports import Json
 
 HERE = Path(__file__).parent
@@ -38,6 +39,9 @@ SHIPPED = (
     "urllib3",
 )
 """What AWS's Python runtime has installed beside the standard library, by module name."""
+
+NODE_MODULES = "LAMBDAFORM_NODE_MODULES"
+"""The variable that names a node_modules folder with what AWS's Node.js runtime ships: the AWS SDK for JavaScript."""
 
 LIMITS = {
     "RLIMIT_NOFILE": [1024, 1024],
@@ -64,6 +68,10 @@ class Order:
     """`code`, `opt` and `tmp`, relative to the private folder: what is mounted where namespaces are used."""
     scratch: int = 512
     """MB of /tmp."""
+    interpreter: str | None = None
+    """The Python to run under; the local AWS's own when None."""
+    arguments: Sequence[str] = ()
+    """A program to become, with its arguments, instead of running Python code."""
 
 
 class Process:
@@ -101,10 +109,16 @@ class Spawner(Protocol):
 
     is_ours: bool
     """Whether the runtime client in the processes is our small one instead of AWS's."""
-    isolation: str
-    """`namespaces` when code is at /var/task, layers at /opt, and /tmp private; else `processes` and why."""
-    refused: Mapping[str, str]
-    """The parts of isolation this machine does not allow, and why."""
+
+    @property
+    def isolation(self) -> str:
+        """`namespaces` when code is at /var/task, layers at /opt, and /tmp private; else `processes` and why."""
+        ...
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """The parts of isolation this machine does not allow, and why."""
+        ...
 
     async def start(self) -> None:
         """Get ready. Starting twice is harmless."""
@@ -124,7 +138,10 @@ class Forking:
 
     is_ours = False
 
-    def __init__(self, folder: Path, *, wanted: Literal["auto", "processes"] = "auto") -> None:
+    def __init__(
+        self, folder: Path, *, wanted: Literal["auto", "processes"] = "auto", interpreter: str | None = None
+    ) -> None:
+        self._interpreter = interpreter
         self.isolation = "processes"
         self.refused: Mapping[str, str] = {}
         self._folder = folder
@@ -145,7 +162,7 @@ class Forking:
             with theirs:
                 self._parent = subprocess.Popen(
                     [
-                        sys.executable,
+                        self._interpreter or sys.executable,
                         "-I",
                         "-S",
                         "-X",
@@ -154,6 +171,7 @@ class Forking:
                         str(theirs.fileno()),
                         str(self._folder),
                         self._wanted,
+                        "aws" if self._interpreter is None else "own",
                     ],
                     env={"LC_ALL": "C.UTF-8", "PATH": os.defpath},
                     stdin=subprocess.DEVNULL,
@@ -178,6 +196,7 @@ class Forking:
             "path": list(order.path),
             "places": {**order.places, "tmp_size": order.scratch},
             "limits": LIMITS,
+            "arguments": list(order.arguments),
         }
         socket.send_fds(self._control, [json.dumps(message).encode()], [log])
         return await answer
@@ -186,8 +205,10 @@ class Forking:
         """The prepared parent's program, where it still finds it when it sees nothing of this machine's projects."""
         target = self._folder / "program" / HERE.relative_to(HERE.parents[2])
         target.mkdir(parents=True, exist_ok=True)
-        for name in ("zygote.py", "namespaces.py", "kernel.py"):
-            shutil.copyfile(HERE / name, target / name)
+        if not (target / "zygote.py").exists():
+            (self._folder / namespaces.SHOWN).write_text(json.dumps(dict(interpreters.shown())))
+            for name in ("namespaces.py", "kernel.py", "bootstrap.py", "zygote.py"):
+                shutil.copyfile(HERE / name, target / name)
         return target / "zygote.py"
 
     async def close(self) -> None:
@@ -258,6 +279,67 @@ class Forking:
         self._ready = None
 
 
+class Parents:
+    """One prepared parent for each Python that functions ask for; the local AWS's own is there from the start.
+
+    AWS's runtime client is installed for the local AWS's own Python alone: under the others it is ours that runs.
+    """
+
+    is_ours = False
+
+    def __init__(self, folder: Path, *, wanted: Literal["auto", "processes"] = "auto") -> None:
+        self._folder = folder
+        self._wanted: Literal["auto", "processes"] = wanted
+        self._own = Forking(folder, wanted=wanted)
+        self._others: dict[str, Forking] = {}
+        self._compiling: list[subprocess.Popen[bytes]] = []
+
+    @property
+    def isolation(self) -> str:
+        """As the own parent found it."""
+        return self._own.isolation
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """As the own parent found it."""
+        return self._own.refused
+
+    async def start(self) -> None:
+        await self._own.start()
+
+    async def spawn(self, order: Order, log: int) -> Process:
+        parent = self._own
+        if order.interpreter is not None:
+            await self._own.start()  # first alone: it writes what all of them read
+            found = self._others.get(order.interpreter)
+            if found is None:
+                found = Forking(self._folder, wanted=self._wanted, interpreter=order.interpreter)
+                self._others[order.interpreter] = found
+                self._compile(order.interpreter)
+            parent = found
+        return await parent.spawn(order, log)
+
+    async def close(self) -> None:
+        for compiling in self._compiling:
+            compiling.kill()
+            compiling.wait()
+        await asyncio.gather(self._own.close(), *(other.close() for other in self._others.values()))
+
+    def _compile(self, interpreter: str) -> None:
+        """Have boto3's bytecode for another Python beside our own: handlers cannot write it, and importing it without
+        takes them half a second each time. Where that place cannot be written, nothing happens."""
+        runtime = self._folder / "runtime"
+        folders = [str((runtime / name).resolve()) for name in SHIPPED if (runtime / name).is_dir()]
+        self._compiling.append(
+            subprocess.Popen(
+                [interpreter, "-I", "-m", "compileall", "-q", *folders],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        )
+
+
 class Executing:
     """Starts each process afresh with our small runtime client, where AWS's is missing or a fork is unsafe."""
 
@@ -273,12 +355,10 @@ class Executing:
         return
 
     async def spawn(self, order: Order, log: int) -> Process:
-        search = os.pathsep.join(order.path)
+        program = order.interpreter or sys.executable
+        client = [program, "-S", str(HERE / "bootstrap.py"), os.pathsep.join(order.path)]
         child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-S",
-            str(HERE / "bootstrap.py"),
-            search,
+            *(order.arguments or client),
             env=dict(order.environ),
             cwd=order.folder,
             stdin=subprocess.DEVNULL,
@@ -325,4 +405,9 @@ def assemble_runtime(folder: Path) -> Path:
         for info in source.parent.glob(f"{name.replace('-', '_')}-*.dist-info"):
             with contextlib.suppress(FileExistsError):
                 (folder / info.name).symlink_to(info)
+    for name in ("bootstrap.py", "index.mjs"):
+        shutil.copyfile(HERE / ("runtimes/" if name.endswith("mjs") else ".") / name, folder / name)
+    modules = os.environ.get(NODE_MODULES)
+    if modules and Path(modules).is_dir():
+        (folder / "node_modules").symlink_to(Path(modules).resolve())
     return folder

@@ -1,14 +1,15 @@
 """The prepared parent that execution environments are forked from. A program, not a module: run by its path.
 
-    python -I -S zygote.py FD FOLDER auto|processes
+    python -I -S zygote.py FD FOLDER auto|processes aws|own
 
 FD is one end of a SEQPACKET socket to the server. It says `{"ready": true, "isolation": ..., "parts": ...}`, then gets
 `{"spawn": id, "env": {...}, "cwd": ..., "path": [...]}` with the write end of the log pipe beside it, and answers
 `{"spawned": id, "pid": n}` and, when a child ends, `{"exited": n, "status": wait status}`. FOLDER is the server's
 private folder; its `runtime` holds what AWS's runtime ships: the runtime client and boto3.
 
-It imports all of the runtime client but its C extension, which reads its address once, when it is imported: the
-child imports that after the fork. Standard library and the runtime client only: what is imported here is in every
+With `aws` it imports all of AWS's runtime client but its C extension, which reads its address once, when it is
+imported: the child imports that after the fork. With `own` it imports `bootstrap.py`. An order with `arguments` is for
+a program, which the child turns into. Standard library and the runtime client only: what is imported here is in every
 handler's process. One child is always forked ahead of its order, so that an order finds its namespaces made.
 
 Where the system lets it, it lives in the file system of `namespaces.py` and starts itself again in it; every child
@@ -42,9 +43,13 @@ QUIET = 5
 """Milliseconds without an order after which that is done, so as not to be in the way of one."""
 
 
-def prepare(runtime: str) -> None:
-    """Import the runtime client without its C extension."""
+def prepare(runtime: str, client: str) -> None:
+    """Import the runtime client; AWS's without its C extension."""
     sys.path.append(runtime)
+    if client == "own":
+        importlib.import_module("lambdaform.local.lambda_.bootstrap")
+        settle_down()
+        return
     modules: dict[str, Any] = sys.modules
     modules["runtime_client"] = None  # makes the import fail, which the runtime client is ready for
     for name in ("bootstrap", "lambda_runtime_client", "lambda_runtime_hooks_runner"):
@@ -54,6 +59,11 @@ def prepare(runtime: str) -> None:
     # A handler that brings its own copy of what the runtime client uses gets its own.
     for name in [name for name in modules if name.partition(".")[0] == "simplejson"]:
         del modules[name]
+    settle_down()
+
+
+def settle_down() -> None:
+    """Have what every interpreter has, and nothing that a child's collector would look at again."""
     site.setquit()
     site.setcopyright()
     site.sethelper()
@@ -238,8 +248,9 @@ def children_of(pid: int) -> list[int]:
         return found
 
 
-def become(order: dict[str, Any], parts: list[str] | None) -> None:
+def become(order: dict[str, Any], parts: list[str] | None, client: str) -> None:
     """Turn this fresh child into an execution environment and run the runtime client; never returns normally."""
+    own = sys.modules.get("lambdaform.local.lambda_.bootstrap")
     limits = dict(order.get("limits", {}))
     if parts is not None:
         namespaces.settle(order["places"], parts)
@@ -255,11 +266,17 @@ def become(order: dict[str, Any], parts: list[str] | None) -> None:
         resource.setrlimit(getattr(resource, limit), (soft, hard if highest == -1 else min(hard, highest)))
     os.umask(0o022)
     os.chdir(order["cwd"])
+    if order.get("arguments"):
+        execute(order["arguments"])
     sys.path[:] = order["path"]
     sys.argv[:] = ["/var/runtime/bootstrap.py"]
     sys.dont_write_bytecode = order.get("dont_write_bytecode", False)
     sys.modules["__main__"] = types.ModuleType("__main__")
 
+    if client == "own":
+        assert own is not None
+        own.main()
+        return
     extension: Any = importlib.import_module("runtime_client")
     runtime: Any = importlib.import_module("awslambdaric.lambda_runtime_client")
     bootstrap: Any = importlib.import_module("awslambdaric.bootstrap")
@@ -272,6 +289,15 @@ def become(order: dict[str, Any], parts: list[str] | None) -> None:
     bootstrap.run(environ["_HANDLER"], runtime.LambdaRuntimeClient(environ["AWS_LAMBDA_RUNTIME_API"]))
 
 
+def execute(arguments: list[str]) -> None:
+    """Become a program. One that cannot be started ends as a shell's would."""
+    try:
+        os.execve(arguments[0], arguments, dict(os.environ))
+    except OSError as error:
+        os.write(2, f"fork/exec {arguments[0]}: {(error.strerror or str(error)).lower()}\n".encode())
+        os._exit(126)
+
+
 def forget_ours() -> None:
     """Leave no module of lambdaform behind: a handler may bring some of these names itself."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "lambdaform"]:
@@ -280,11 +306,11 @@ def forget_ours() -> None:
 
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
-    folder, mode = Path(sys.argv[2]), sys.argv[3]
+    folder, mode, client = Path(sys.argv[2]), sys.argv[3], sys.argv[4]
     if mode == "auto":
         refused = namespaces.probe(folder)
         if "files" not in refused:
-            begin_again(control, folder, refused)
+            begin_again(control, folder, refused, client)
         mode = f"processes ({refused['files']})"
         refused = {}
     elif mode == "processes":
@@ -296,19 +322,19 @@ def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     kernel.adopt_orphans()
-    prepare("/var/runtime" if parts is not None else str(folder / "runtime"))
+    prepare("/var/runtime" if parts is not None else str(folder / "runtime"), client)
     control.send(json.dumps({"ready": True, "isolation": mode, "refused": refused}).encode())
-    become(Parent(control, parts).serve(), parts)
+    become(Parent(control, parts).serve(), parts, client)
 
 
-def begin_again(control: socket.socket, folder: Path, refused: dict[str, str]) -> None:
+def begin_again(control: socket.socket, folder: Path, refused: dict[str, str], client: str) -> None:
     """Start this program once more, inside of Lambda's file system."""
     program = namespaces.interpreter()
     here = Path(__file__).relative_to(folder)
     namespaces.build(folder)
     os.set_inheritable(control.fileno(), True)
     arguments = ["-I", "-S", "-X", "utf8", f"{namespaces.BACK_DOOR}/{here}", str(control.fileno())]
-    arguments += [namespaces.BACK_DOOR, json.dumps(refused)]
+    arguments += [namespaces.BACK_DOOR, json.dumps(refused), client]
     os.execve(program, [program, *arguments], namespaces.variables())
 
 

@@ -1,0 +1,98 @@
+"""The interpreters of this machine that run functions, beside the one the local AWS itself runs under.
+
+Found by name only, so nothing is started to look for them: on the PATH, and where pyenv and uv keep theirs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+
+import attrs
+
+_SYSTEM = ("/usr/", "/bin/", "/lib/", "/nix/", "/gnu/")
+"""What handlers see of this machine's folders, at the same place."""
+_PYTHON = re.compile(r"python(3\.\d+)")
+
+
+@attrs.frozen
+class Interpreter:
+    """One interpreter."""
+
+    program: str
+    """Its file, links followed."""
+    inside: str
+    """Its file as a handler in Lambda's file system sees it."""
+    prefix: str
+    """The folder that holds it with its libraries."""
+    shown_at: str | None
+    """Where that folder is mounted for handlers; None where it is seen anyway."""
+
+    def prefix_for(self, *, is_isolated: bool) -> str:
+        """Its folder as a handler sees it."""
+        return self.shown_at or self.prefix if is_isolated else self.prefix
+
+
+@cache
+def pythons() -> Mapping[str, Interpreter]:
+    """Interpreters by version, such as `3.13`; of several that pyenv or uv have of one version the newest."""
+    found: dict[str, Interpreter] = {}
+    for folder in _python_folders():
+        for path in sorted(folder.glob("python3.*")) if folder.is_dir() else ():
+            named = _PYTHON.fullmatch(path.name)
+            if named is not None and named[1] not in found and _is_program(path):
+                found[named[1]] = _interpreter(path, f"/var/lang{named[1]}")
+    return found
+
+
+@cache
+def node() -> Interpreter | None:
+    """Node.js, where it is installed."""
+    for folder in _path():
+        path = folder / "node"
+        if _is_program(path):
+            return _interpreter(path, "/var/lang-nodejs")
+    return None
+
+
+def shown() -> Mapping[str, str]:
+    """Where to mount what, so that handlers find the interpreters: place to folder."""
+    every = [*pythons().values(), *((found,) if (found := node()) is not None else ())]
+    return {each.shown_at: each.prefix for each in every if each.shown_at is not None}
+
+
+def _python_folders() -> Iterable[Path]:
+    yield from _path()
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where there is none
+    for kept in (home / ".pyenv" / "versions", home / ".local" / "share" / "uv" / "python"):
+        if kept.is_dir():
+            yield from (each / "bin" for each in sorted(kept.iterdir(), key=_by_number, reverse=True))
+
+
+def _path() -> Iterable[Path]:
+    return (Path(each) for each in os.environ.get("PATH", os.defpath).split(os.pathsep) if each)
+
+
+def _by_number(folder: Path) -> tuple[int, ...]:
+    return tuple(int(each) for each in re.findall(r"\d+", folder.name))
+
+
+def _is_program(path: Path) -> bool:
+    """Whether it is a real program: pyenv's shims are scripts that choose by the working folder."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError:
+        return False
+    return os.access(path, os.X_OK) and not start.startswith(b"#!")
+
+
+def _interpreter(path: Path, place: str) -> Interpreter:
+    program = os.path.realpath(path)
+    prefix = str(Path(program).parents[1])
+    if program.startswith(_SYSTEM):
+        return Interpreter(program, program, prefix, None)
+    return Interpreter(program, f"{place}/{Path(program).relative_to(prefix)}", prefix, place)

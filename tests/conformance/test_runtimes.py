@@ -1,0 +1,271 @@
+"""Runtimes.
+
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from lambdaform.local.lambda_.interpreters import node, pythons
+from tests.conformance.facts import fact
+from tests.local.conftest import ROLE, payload, refusal, unique, zipped
+
+PYTHON = "https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html"
+NODE = "https://docs.aws.amazon.com/lambda/latest/dg/lambda-nodejs.html"
+NODE_LOGS = "https://docs.aws.amazon.com/lambda/latest/dg/nodejs-logging.html"
+CUSTOM = "https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html"
+needs_node = pytest.mark.skipif(node() is None, reason="no Node.js on this machine")
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="the custom runtime of this test uses curl")
+OTHERS = sorted(version for version in pythons() if version in ("3.12", "3.13", "3.14"))
+
+ECHO = r"""#!/bin/sh
+while true; do
+  EVENT=$(curl -sS -D /tmp/head "http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/next")
+  ID=$(grep -i request-id /tmp/head | tr -d '[:space:]' | cut -d: -f2)
+  URL="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/$ID/response"
+  curl -sS -X POST "$URL" -d "{\"event\": $EVENT, \"env\": \"$AWS_EXECUTION_ENV\", \"handler\": \"$_HANDLER\"}" >&2
+done
+"""
+
+
+def packed(files: Mapping[str, str], *, executable: bool = False) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name, text in files.items():
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = (0o100755 if executable else 0o100644) << 16
+            archive.writestr(entry, text)
+    return data.getvalue()
+
+
+def made(awslambda: Any, runtime: str, handler: str, code: bytes, **settings: Any) -> str:
+    name = unique()
+    settings = {"Timeout": 10, **settings}
+    awslambda.create_function(
+        FunctionName=name, Runtime=runtime, Handler=handler, Role=ROLE, Code={"ZipFile": code}, **settings
+    )
+    return name
+
+
+def javascript(awslambda: Any, source: str, *, file: str = "index.js", runtime: str = "nodejs22.x", **more: Any) -> str:
+    return made(awslambda, runtime, "index.handler", zipped({file: source}), **more)
+
+
+def logged(answer: Mapping[str, Any]) -> str:
+    return base64.b64decode(answer["LogResult"]).decode()
+
+
+@pytest.mark.parametrize("version", OTHERS)
+@fact(
+    "python3.12 to python3.14",
+    "each runs under its own version of Python",
+    here="partly",
+    gap="where it is installed, else under the version of the local AWS, as said at start",
+    source=PYTHON,
+)
+def test_a_function_runs_under_its_own_python_with_boto3(awslambda: Any, version: str) -> None:
+    source = (
+        "import sys, boto3\n"
+        "def handler(event, context):\n"
+        "    buckets = boto3.client('s3').list_buckets()['ResponseMetadata']['HTTPStatusCode']\n"
+        "    return ['%d.%d' % sys.version_info[:2], buckets, context.function_version]\n"
+    )
+    name = made(awslambda, f"python{version}", "app.handler", zipped({"app.py": source}), Timeout=30)
+
+    assert payload(awslambda.invoke(FunctionName=name)) == [version, 200, "$LATEST"]
+
+
+@needs_node
+@fact("nodejs", "asynchronous handlers of CommonJS modules", source=NODE)
+def test_an_asynchronous_javascript_handler_answers(awslambda: Any) -> None:
+    name = javascript(
+        awslambda,
+        "exports.handler = async (event, context) => ({ event, name: context.functionName,"
+        " left: context.getRemainingTimeInMillis() > 0, cwd: process.cwd() })",
+    )
+
+    answer = payload(awslambda.invoke(FunctionName=name, Payload=b'{"x": 1}'))
+
+    assert answer == {"event": {"x": 1}, "name": name, "left": True, "cwd": "/var/task"}
+
+
+@needs_node
+@fact("nodejs", "ES modules, and handlers that call back before Node.js 24", source=NODE)
+def test_an_es_module_may_call_back(awslambda: Any) -> None:
+    source = "export const handler = (event, context, callback) => { setTimeout(() => callback(null, 7), 5) }"
+    name = javascript(awslambda, source, file="index.mjs")
+
+    assert payload(awslambda.invoke(FunctionName=name)) == 7
+
+
+@needs_node
+@fact("nodejs", "handlers that take a callback are refused from Node.js 24 on", source=NODE)
+def test_callbacks_are_gone_in_node_24(awslambda: Any) -> None:
+    name = javascript(
+        awslambda, "exports.handler = (event, context, callback) => callback(null, 1)", runtime="nodejs24.x"
+    )
+
+    assert payload(awslambda.invoke(FunctionName=name))["errorType"] == "Runtime.CallbackHandlerDeprecated"
+
+
+@needs_node
+@fact("nodejs", "what a handler throws is answered with errorType, errorMessage, trace", source=NODE)
+def test_what_javascript_throws_is_the_answer(awslambda: Any) -> None:
+    name = javascript(awslambda, "exports.handler = async () => { throw new TypeError('bad') }")
+
+    answer = awslambda.invoke(FunctionName=name, LogType="Tail")
+    error = payload(answer)
+
+    assert answer["FunctionError"] == "Unhandled"
+    assert (error["errorType"], error["errorMessage"], error["trace"][0]) == ("TypeError", "bad", "TypeError: bad")
+    assert set(error) == {"errorType", "errorMessage", "trace"}
+    assert "\tERROR\tInvoke Error \t{" in logged(answer)
+
+
+@needs_node
+@fact("nodejs", "a handler that is missing fails the initialisation by AWS's name for it", source=NODE)
+@pytest.mark.parametrize(
+    ("handler", "kind"),
+    [
+        ("index.nothing", "Runtime.HandlerNotFound"),
+        ("nothing.handler", "Runtime.ImportModuleError"),
+        ("index", "Runtime.MalformedHandlerName"),
+    ],
+)
+def test_a_missing_javascript_handler_is_named(awslambda: Any, handler: str, kind: str) -> None:
+    name = made(awslambda, "nodejs22.x", handler, zipped({"index.js": "exports.handler = 1"}))
+
+    assert payload(awslambda.invoke(FunctionName=name))["errorType"] == kind
+
+
+@needs_node
+@fact("nodejs", "a promise that nobody handles ends the process", source=NODE)
+def test_an_unhandled_rejection_ends_the_process(awslambda: Any) -> None:
+    name = javascript(
+        awslambda,
+        "exports.handler = async () => { Promise.reject(new Error('x'));"
+        " await new Promise((done) => setTimeout(done, 500)) }",
+    )
+
+    assert payload(awslambda.invoke(FunctionName=name))["errorType"] == "Runtime.UnhandledPromiseRejection"
+
+
+@needs_node
+@fact("nodejs", "console lines carry time, request id and level; a message is one event", source=NODE_LOGS)
+def test_console_lines_are_tabbed(awslambda: Any) -> None:
+    name = javascript(awslambda, "exports.handler = async () => { console.warn('a\\nb', { c: 1 }) }")
+
+    answer = awslambda.invoke(FunctionName=name, LogType="Tail")
+
+    [line] = [line for line in logged(answer).split("\n") if "\tWARN\t" in line]
+    assert line.split("\t")[1] == answer["ResponseMetadata"]["RequestId"]
+    assert line.split("\t")[3] == "a\rb { c: 1 }"
+
+
+@needs_node
+@fact("nodejs", "JSON logging writes objects, at or above the level set", source=NODE_LOGS)
+def test_console_lines_are_json_where_the_function_asks_for_it(awslambda: Any) -> None:
+    name = javascript(
+        awslambda,
+        "exports.handler = async () => { console.info('no'); console.error('yes', 1) }",
+        LoggingConfig={"LogFormat": "JSON", "ApplicationLogLevel": "WARN"},
+    )
+
+    lines = [
+        json.loads(line) for line in logged(awslambda.invoke(FunctionName=name, LogType="Tail")).splitlines() if line
+    ]
+
+    [own] = [line for line in lines if "level" in line]
+    assert (own["level"], own["message"]) == ("ERROR", "yes 1")
+
+
+@needs_node
+@fact("nodejs", "modules in a layer's nodejs/node_modules are found", source=NODE)
+def test_a_layers_modules_are_found(awslambda: Any) -> None:
+    layer = awslambda.publish_layer_version(
+        LayerName=unique(), Content={"ZipFile": zipped({"nodejs/node_modules/shared/index.js": "module.exports = 42"})}
+    )["LayerVersionArn"]
+    name = javascript(awslambda, "exports.handler = async () => require('shared')", Layers=[layer])
+
+    assert payload(awslambda.invoke(FunctionName=name)) == 42
+
+
+@needs_node
+@fact(
+    "AWS SDK for JavaScript",
+    "version 3 is there without being packaged",
+    here="partly",
+    gap="only from the folder that LAMBDAFORM_NODE_MODULES names",
+    source=NODE,
+)
+def test_the_javascript_sdk_is_not_shipped(awslambda: Any) -> None:
+    name = javascript(awslambda, "require('@aws-sdk/client-s3'); exports.handler = async () => 1")
+
+    answer = payload(awslambda.invoke(FunctionName=name))
+
+    assert answer == 1 or answer["errorType"] == "Runtime.ImportModuleError"
+
+
+@needs_curl
+@fact("provided.al2023", "the package's bootstrap is started and speaks the Runtime API", source=CUSTOM)
+def test_a_bootstrap_serves_events(awslambda: Any) -> None:
+    name = made(awslambda, "provided.al2023", "any.thing", packed({"bootstrap": ECHO}, executable=True))
+
+    answers = [payload(awslambda.invoke(FunctionName=name, Payload=b'{"n": 1}')) for _ in range(2)]
+
+    assert answers == [{"event": {"n": 1}, "env": "", "handler": "any.thing"}] * 2
+
+
+@needs_curl
+@fact("provided.al2023", "a bootstrap in a layer serves functions that bring none", source=CUSTOM)
+def test_a_bootstrap_may_be_in_a_layer(awslambda: Any) -> None:
+    layer = awslambda.publish_layer_version(
+        LayerName=unique(), Content={"ZipFile": packed({"bootstrap": ECHO}, executable=True)}
+    )["LayerVersionArn"]
+    name = made(awslambda, "provided.al2023", "x", zipped({"data": "1"}), Layers=[layer])
+
+    assert payload(awslambda.invoke(FunctionName=name, Payload=b"3"))["event"] == 3
+
+
+@fact("provided.al2023", "without an executable bootstrap the answer is Runtime.InvalidEntrypoint", source=CUSTOM)
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        ("data", "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"),
+        ("bootstrap", "fork/exec /var/task/bootstrap: permission denied"),
+    ],
+)
+def test_a_bootstrap_that_cannot_start_is_said(awslambda: Any, file: str, told: str) -> None:
+    name = made(awslambda, "provided.al2023", "x", zipped({file: "#!/bin/sh"}))
+
+    answer = awslambda.invoke(FunctionName=name)
+    error = payload(answer)
+
+    assert answer["FunctionError"] == "Unhandled"
+    assert error["errorType"] == "Runtime.InvalidEntrypoint"
+    assert error["errorMessage"] == f"RequestId: {answer['ResponseMetadata']['RequestId']} Error: {told}"
+
+
+@fact(
+    "java, ruby, dotnet",
+    "run under AWS's runtimes",
+    here="not",
+    gap="they are deployed and checked; invoking answers 501 and names the runtime",
+    source=CUSTOM,
+)
+def test_a_runtime_that_is_not_run_here_says_so(awslambda: Any) -> None:
+    name = made(awslambda, "java21", "x.Y::z", zipped({"a": "b"}))
+
+    refused = refusal(awslambda.invoke, FunctionName=name)
+
+    assert (refused.status, refused.code) == (501, "NotImplemented")
+    assert "not java21" in refused.message
