@@ -194,9 +194,12 @@ def test_a_layers_modules_are_found(awslambda: Any) -> None:
     layer = awslambda.publish_layer_version(
         LayerName=unique(), Content={"ZipFile": zipped({"nodejs/node_modules/shared/index.js": "module.exports = 42"})}
     )["LayerVersionArn"]
-    name = javascript(awslambda, "exports.handler = async () => require('shared')", Layers=[layer])
+    common = javascript(awslambda, "exports.handler = async () => require('shared')", Layers=[layer])
+    source = "import shared from 'shared'; export const handler = async () => shared"
+    module = javascript(awslambda, source, file="index.mjs", Layers=[layer])
 
-    assert payload(awslambda.invoke(FunctionName=name)) == 42
+    assert payload(awslambda.invoke(FunctionName=common)) == 42
+    assert payload(awslambda.invoke(FunctionName=module)) == 42
 
 
 @needs_node

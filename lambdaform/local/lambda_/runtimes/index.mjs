@@ -5,7 +5,7 @@
 
 import fs from "node:fs";
 import http from "node:http";
-import { createRequire } from "node:module";
+import { createRequire, register } from "node:module";
 import path from "node:path";
 import { Writable } from "node:stream";
 import { pathToFileURL } from "node:url";
@@ -212,12 +212,42 @@ async function load(setting) {
   return found;
 }
 
+// Node.js looks for what ES modules import beside them only; Lambda's runtimes also look where NODE_PATH says.
+const LOOK_FURTHER = `
+import { pathToFileURL } from "node:url";
+export async function resolve(specifier, context, next) {
+  try {
+    return await next(specifier, context);
+  } catch (error) {
+    if (error.code === "ERR_MODULE_NOT_FOUND" && !/^(\\.{0,2}\\/|[a-z]+:)/.test(specifier)) {
+      for (const folder of (process.env.NODE_PATH ?? "").split(":").filter((each) => each.endsWith("node_modules"))) {
+        try {
+          return await next(specifier, { ...context, parentURL: pathToFileURL(folder.slice(0, -12) + "any.mjs").href });
+        } catch {}
+      }
+    }
+    throw error;
+  }
+}`;
+
+async function importedModule(file) {
+  try {
+    return await import(pathToFileURL(file));
+  } catch (error) {
+    if (error?.code !== "ERR_MODULE_NOT_FOUND") {
+      throw error;
+    }
+    register(`data:text/javascript,${encodeURIComponent(LOOK_FURTHER)}`);
+    return await import(`${pathToFileURL(file)}?further`); // a failure of the address itself is remembered
+  }
+}
+
 async function imported(root, name) {
   try {
     for (const extension of ["", ".js", ".mjs", ".cjs"]) {
       const file = root + extension;
       if (fs.existsSync(file) && fs.statSync(file).isFile()) {
-        return extension === ".cjs" ? createRequire(file)(file) : await import(pathToFileURL(file));
+        return extension === ".cjs" ? createRequire(file)(file) : await importedModule(file);
       }
     }
     return createRequire(path.join(process.env.LAMBDA_TASK_ROOT, "index.js"))(
