@@ -218,6 +218,41 @@ def test_the_javascript_sdk_is_not_shipped(awslambda: Any) -> None:
     assert answer == 1 or answer["errorType"] == "Runtime.ImportModuleError"
 
 
+@fact(
+    "AWS_LAMBDA_EXEC_WRAPPER",
+    "the program it names starts the runtime, in an environment of its making",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html",
+)
+@pytest.mark.parametrize("runtime", ["python3.11", *(f"python{version}" for version in OTHERS[:1])])
+def test_a_wrapper_starts_the_runtime(awslambda: Any, runtime: str) -> None:
+    code = packed(
+        {
+            "wrapper": '#!/bin/sh\nexport GREETING="hello from $AWS_LAMBDA_EXEC_WRAPPER"\nexec "$@"\n',
+            "app.py": "import os\ndef handler(event, context):\n    return os.environ['GREETING']\n",
+        },
+        executable=True,
+    )
+    environment = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrapper"}}
+    name = made(awslambda, runtime, "app.handler", code, Environment=environment)
+
+    assert payload(awslambda.invoke(FunctionName=name)) == "hello from /var/task/wrapper"
+
+
+@fact(
+    "AWS_LAMBDA_EXEC_WRAPPER",
+    "one that is missing ends the runtime with status 127",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html",
+)
+def test_a_missing_wrapper_ends_the_runtime(awslambda: Any) -> None:
+    environment = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/nothing"}}
+    name = made(awslambda, "python3.11", "app.handler", zipped({"app.py": ""}), Environment=environment)
+
+    error = payload(awslambda.invoke(FunctionName=name))
+
+    assert error["errorType"] == "Runtime.ExitError"
+    assert error["errorMessage"].endswith("Runtime exited with error: exit status 127")
+
+
 @needs_curl
 @fact("provided.al2023", "the package's bootstrap is started and speaks the Runtime API", source=CUSTOM)
 def test_a_bootstrap_serves_events(awslambda: Any) -> None:

@@ -18,7 +18,7 @@ import attrs
 from lambdaform.local.lambda_ import platform_log
 from lambdaform.local.lambda_.environment import Blueprint
 from lambdaform.local.lambda_.interpreters import Interpreter, node, pythons
-from lambdaform.local.lambda_.launching import CUSTOM, NODE, PYTHON, Launch, bootstrap, language_of, of_python
+from lambdaform.local.lambda_.launching import CUSTOM, NODE, PYTHON, Launch, bootstrap, language_of, of_python, wrapped
 from lambdaform.local.lambda_.plane import Plane
 from lambdaform.local.lambda_.processes import Spawner
 from lambdaform.local.lambda_.values import Function, Version
@@ -104,6 +104,11 @@ class Blueprints:
             format="JSON" if logging["LogFormat"] == "JSON" else "Text",
             system_level=_level(logging.get("SystemLogLevel")),
         )
+        path = search_path(places, version.environment.get("PYTHONPATH"), python, version.runtime)
+        if language != CUSTOM:
+            program = Path(python.program if python is not None else os.path.realpath(sys.executable)).name
+            command = (f"{places.lang}/bin/{program}", "-S", f"{places.runtime}/bootstrap.py", os.pathsep.join(path))
+            launch = wrapped(launch, version.environment.get("AWS_LAMBDA_EXEC_WRAPPER"), python=command)
         return Blueprint(
             name=function.name,
             arn=function.arn,
@@ -117,7 +122,7 @@ class Blueprints:
             environ=environ(function, version, places, address=self._plane.address()),
             folder=folder,
             opt=opt,
-            path=search_path(places, version.environment.get("PYTHONPATH"), python, version.runtime),
+            path=path,
             interpreter=python.program if python is not None else None,
             launch=launch,
             scratch=version.settings["EphemeralStorage"]["Size"],

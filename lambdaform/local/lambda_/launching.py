@@ -40,6 +40,15 @@ def of_python(runtime: str, *, own: str, found: Mapping[str, Interpreter]) -> In
     return None if runtime == own else found.get(runtime.removeprefix(PYTHON))
 
 
+def wrapped(launch: Launch, wrapper: str | None, *, python: tuple[str, ...]) -> Launch:
+    """A launch by way of the program that `AWS_LAMBDA_EXEC_WRAPPER` names, which gets the command as its arguments.
+
+    `python` is the command of a runtime that is otherwise forked. Custom runtimes have no wrapper.
+    https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html
+    """
+    return launch if not wrapper else Launch((wrapper, *(launch.arguments or python)))
+
+
 def bootstrap(task: str, opt: str, code: Path, layers: Path | None) -> Launch:
     """The program of a custom runtime: in the package, else in a layer. The first two are what the handler sees."""
     seen = [f"{task}/bootstrap", f"{opt}/bootstrap"]

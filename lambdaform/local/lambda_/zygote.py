@@ -295,7 +295,7 @@ def execute(arguments: list[str]) -> None:
         os.execve(arguments[0], arguments, dict(os.environ))
     except OSError as error:
         os.write(2, f"fork/exec {arguments[0]}: {(error.strerror or str(error)).lower()}\n".encode())
-        os._exit(126)
+        os._exit(127 if isinstance(error, FileNotFoundError) else 126)
 
 
 def forget_ours() -> None:
