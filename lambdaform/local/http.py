@@ -13,7 +13,7 @@ import traceback
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import cast
+from typing import Protocol, cast
 
 import attrs
 import httptools
@@ -59,8 +59,22 @@ class Response:
     headers: Sequence[tuple[str, str]] = ()
 
 
+class Intake(Protocol):
+    """Takes a request's body as it comes."""
+
+    def piece(self, data: bytes) -> None:
+        """The next piece."""
+        ...
+
+    def end(self, trailers: Mapping[str, str]) -> None:
+        """All of it is there; from here on the request is to be answered."""
+        ...
+
+
 Handler = Callable[[Request], Awaitable[Response]]
 Dispatch = Callable[["Connection", Request], None]
+Intakes = Callable[["Connection", Request], Intake | None]
+"""Decides by a request's head who takes its body; None for a request that is read whole first."""
 
 
 class Connection(asyncio.Protocol):
@@ -69,8 +83,16 @@ class Connection(asyncio.Protocol):
     `dispatch` gets each request and must see to it that `answer` (or `begin`, `chunk`, `finish`) follows, now or later.
     """
 
-    def __init__(self, dispatch: Dispatch, *, lost: Callable[[Connection], None] | None = None) -> None:
+    def __init__(
+        self,
+        dispatch: Dispatch,
+        *,
+        lost: Callable[[Connection], None] | None = None,
+        intakes: Intakes | None = None,
+    ) -> None:
         self._dispatch = dispatch
+        self._intakes = intakes
+        self._intake: Intake | None = None
         self._lost = lost
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
@@ -143,8 +165,17 @@ class Connection(asyncio.Protocol):
         expects = self._headers.pop("expect", "")
         if expects.lower() == "100-continue" and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self._intakes is not None:
+            request = self._request(b"")
+            self._intake = self._intakes(self, request)
+            if self._intake is not None:
+                self._current = request
+                self._headers = {}  # what follows are trailers
 
     def on_body(self, body: bytes) -> None:
+        if self._intake is not None:
+            self._intake.piece(body)
+            return
         self._body_size += len(body)
         if self._body_size <= LARGEST_BODY:
             self._body.append(body)
@@ -155,14 +186,13 @@ class Connection(asyncio.Protocol):
         if self._body_size > LARGEST_BODY:
             self._refuse(413, f"body larger than {LARGEST_BODY} bytes")
             return
-        request = Request(
-            method=self._parser.get_method().decode("latin-1"),
-            target=self._target.decode("latin-1"),
-            headers=self._headers,
-            body=b"".join(self._body) if len(self._body) != 1 else self._body[0],
-            peer=self._peer,
-        )
         keep_alive = self._parser.should_keep_alive()
+        if self._intake is not None:
+            intake, self._intake = self._intake, None
+            self._keep_alive, self._chunked = keep_alive, False
+            intake.end(self._headers)
+            return
+        request = self._request(b"".join(self._body) if len(self._body) != 1 else self._body[0])
         if self._current is None and not self._waiting:
             self._hand_out(request, keep_alive)
         else:
@@ -170,6 +200,15 @@ class Connection(asyncio.Protocol):
             if len(self._waiting) > _READ_AHEAD and self._transport is not None and not self._paused_reading:
                 self._paused_reading = True
                 self._transport.pause_reading()
+
+    def _request(self, body: bytes) -> Request:
+        return Request(
+            method=self._parser.get_method().decode("latin-1"),
+            target=self._target.decode("latin-1"),
+            headers=self._headers,
+            body=body,
+            peer=self._peer,
+        )
 
     # What a dispatcher calls
 
@@ -320,12 +359,14 @@ class Server:
         self._connections = connections
 
     @classmethod
-    async def start(cls, dispatch: Dispatch, *, host: str = "127.0.0.1", port: int = 0) -> Server:
+    async def start(
+        cls, dispatch: Dispatch, *, host: str = "127.0.0.1", port: int = 0, intakes: Intakes | None = None
+    ) -> Server:
         """Listen on `host`:`port`. Raises `OSError` when the port is taken."""
         connections: set[Connection] = set()
 
         def make() -> Connection:
-            connection = Connection(dispatch, lost=connections.discard)
+            connection = Connection(dispatch, lost=connections.discard, intakes=intakes)
             connections.add(connection)
             return connection
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import cast
 from urllib.parse import parse_qsl, unquote
@@ -17,15 +17,18 @@ from urllib.parse import parse_qsl, unquote
 import attrs
 
 from lambdaform.local.http import Request, Response
-from lambdaform.local.lambda_.invoking import LARGEST_REQUEST, Invoking
+from lambdaform.local.lambda_.invoking import LARGEST_REQUEST, Invoking, Ran
 from lambdaform.local.lambda_.naming import Reference
 from lambdaform.local.lambda_.permissions import allows_action
 from lambdaform.local.lambda_.plane import Plane
+from lambdaform.local.lambda_.streaming import Sink, Streamed, split_prelude
 from lambdaform.local.lambda_.values import Function, Policy, UrlConfig
 from lambdaform.local.ports import AwsFault, Json
 
 _TROUBLE = "https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
 _TEXT_TYPES = frozenset({"application/json", "application/xml", "application/javascript"})
+PRELUDE = "application/vnd.awslambda.http-integration-response"
+"""The content type of a streamed answer that begins with its status and headers."""
 _SHOWN_STATE = "$default"
 
 
@@ -89,19 +92,22 @@ class Urls:
             found.function.account, found.function.region, found.function.name, found.qualifier or None
         )
         self._invoking.asked(f"{request.method} {event['rawPath']}", function=found.function.arn)
+        trace = request.headers.get("x-amzn-trace-id")
+
+        async def run(sink: Sink | None) -> Ran:
+            target = self._invoking.target(reference)
+            return await self._invoking.run(target, payload, request_id=request_id, trace=trace, sink=sink)
+
         try:
-            ran = await self._invoking.run(
-                self._invoking.target(reference),
-                payload,
-                request_id=request_id,
-                trace=request.headers.get("x-amzn-trace-id"),
-            )
+            if found.config.invoke_mode == "RESPONSE_STREAM":
+                answer = await streamed_response(Streamed(run))
+            else:
+                answer = response_of(await run(None))
         except AwsFault as fault:
             status = 429 if fault.status == 429 else 501 if fault.status == 501 else 502
             return _json(status, {"Message": fault.message})
-        if ran.outcome.function_error is not None:
-            return _failed()
-        answer = make_response(ran.outcome.payload)
+        if answer.status == 502:
+            return answer
         return attrs.evolve(answer, headers=[*answer.headers, ("x-amzn-RequestId", request_id)])
 
     def _find(self, url_id: str) -> Found | None:
@@ -193,6 +199,33 @@ def _body_in(request: Request) -> tuple[str, bool]:
         except UnicodeDecodeError:
             pass
     return base64.b64encode(request.body).decode(), True
+
+
+def response_of(ran: Ran) -> Response:
+    """The HTTP answer of an invocation that is over."""
+    return _failed() if ran.outcome.function_error is not None else make_response(ran.outcome.payload)
+
+
+async def streamed_response(streamed: Streamed) -> Response:
+    """The HTTP answer of an invocation that may stream: its head comes first, the rest as it is written.
+
+    Raises the `AwsFault` the invocation was refused with.
+    """
+    ran = await streamed.begun()
+    if ran is not None:
+        return response_of(ran)
+    pieces = streamed.pieces()
+    if streamed.content_type != PRELUDE:
+        return Response(200, pieces, [("Content-Type", streamed.content_type)])
+    head, first = await split_prelude(pieces)
+    answer = make_response(head)
+
+    async def rest() -> AsyncIterator[bytes]:
+        yield first
+        async for piece in pieces:
+            yield piece
+
+    return attrs.evolve(answer, body=rest()) if answer.status != 502 else answer
 
 
 def make_response(payload: bytes) -> Response:

@@ -90,6 +90,8 @@ class Ending:
     """`error` for whatever ended the process; a function's own error is a `success` of the platform."""
     is_error: bool
     error_type: str | None
+    is_streamed: bool
+    """Whether the payload was handed on in pieces, where somebody takes them."""
     log: str
     report: platform_log.Report
     was_cold: bool
@@ -139,6 +141,8 @@ class Environment:
         self._freezing: asyncio.Handle | None = None
         self._is_retired = False
         self._is_fresh = True
+        self._sink: Callable[[bytes, str], None] | None = None
+        self._streamed = bytearray()
         self._init_duration: float | None = None
 
     # What the Runtime API tells
@@ -150,8 +154,17 @@ class Environment:
         self._is_settling = False
         self._resolve("ready")
 
+    def on_piece(self, data: bytes, content_type: str) -> None:
+        if self._sink is not None:
+            self._sink(data, content_type)
+        if len(self._streamed) <= LARGEST_RESPONSE:  # what was streamed to the caller may be longer
+            self._streamed += data
+
     def on_reply(self, reply: Reply) -> None:
         self._replied_at = time.monotonic()
+        if reply.is_streamed and reply.error_type is None:
+            is_too_large = self._sink is None and len(self._streamed) > LARGEST_RESPONSE
+            reply = attrs.evolve(reply, body=bytes(self._streamed), is_too_large=is_too_large)
         self._reply = reply
         # As in Lambda the caller has its answer now; the process asks for the next event a moment later.
         self._is_settling = True
@@ -214,6 +227,8 @@ class Environment:
             )
         )
         self._reply = None
+        self._sink = event.sink
+        self._streamed.clear()
         if again:
             failed = await self._second_init(event, timeout)
             if failed is not None:
@@ -414,6 +429,7 @@ class Environment:
             status=status,
             is_error=is_error,
             error_type=error_type,
+            is_streamed=reply is not None and reply.is_streamed and self._sink is not None,
             log="".join(self._lines),
             report=report,
             was_cold=was_cold,

@@ -73,5 +73,3 @@ def _of_function(function: Function) -> Iterator[Difference]:
         yield Difference("RecursiveLoop", "loops are not detected")
     if any(url.auth_type == "AWS_IAM" for url in function.urls.values()):
         yield Difference("FunctionUrl.AuthType", "a signature must be there, but it is not verified")
-    if any(url.invoke_mode == "RESPONSE_STREAM" for url in function.urls.values()):
-        yield Difference("FunctionUrl.InvokeMode", "answers are sent whole, when the function is done")

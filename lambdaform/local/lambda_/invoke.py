@@ -7,11 +7,12 @@ import binascii
 import json
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import cast
 
-from lambdaform.local.lambda_.invoking import LARGEST_REQUEST, Invoking, check_json, tail
+from lambdaform.local.lambda_.invoking import LARGEST_REQUEST, Invoking, Ran, check_json, tail
 from lambdaform.local.lambda_.plane import Plane, invalid
+from lambdaform.local.lambda_.streaming import Sink, Streamed
 from lambdaform.local.ports import AwsFault, Call, Json
 
 LARGEST_OLD_EVENT = 262_144
@@ -58,38 +59,48 @@ async def invoke_async(plane: Plane, invoking: Invoking, call: Call) -> Mapping[
 
 
 async def invoke_with_response_stream(plane: Plane, invoking: Invoking, call: Call) -> Mapping[str, Json]:
-    """The result as an event stream, sent when the function is done: it is not streamed while it runs."""
+    """The result as an event stream, each piece sent as the function writes it."""
     payload: bytes = call.params.get("Payload", b"")
     target = invoking.target(plane.refer(call))
     if call.params.get("InvocationType") == "DryRun":
         return {"StatusCode": 204}
     _check_size(payload)
     check_json(payload)
-    ran = await invoking.run(
-        target,
-        payload,
-        request_id=call.request_id,
-        trace=call.headers.get("x-amzn-trace-id"),
-        client_context=_client_context(call),
-    )
+    context = _client_context(call)
+
+    def run(sink: Sink) -> Awaitable[Ran]:
+        trace = call.headers.get("x-amzn-trace-id")
+        return invoking.run(target, payload, request_id=call.request_id, trace=trace, client_context=context, sink=sink)
+
+    streamed = Streamed(run)
+    await streamed.begun()
+    return {
+        "StatusCode": 200,
+        "ExecutedVersion": target.version.number,
+        "EventStream": _events(streamed, with_log=call.params.get("LogType") == "Tail"),
+        "ResponseStreamContentType": "application/vnd.amazon.eventstream",
+    }
+
+
+async def _events(streamed: Streamed, *, with_log: bool) -> AsyncIterator[bytes]:
+    """The pieces of an answer as messages, and how it ended as the last one."""
+    async for piece in streamed.pieces():
+        yield message("PayloadChunk", piece, "application/octet-stream")
+    ran = await streamed.ended()
     complete: dict[str, Json] = {}
-    pieces: list[bytes] = []
-    if ran.outcome.function_error is None:
-        pieces.append(message("PayloadChunk", ran.outcome.payload, "application/octet-stream"))
-    else:
-        error: Json = json.loads(ran.outcome.payload)
+    if ran.outcome.function_error is not None:
+        try:
+            error: Json = json.loads(ran.outcome.payload)
+        except ValueError:
+            error = None
         described = cast("dict[str, Json]", error) if isinstance(error, dict) else {}
         complete["ErrorCode"] = described.get("errorType", "Unhandled")
         complete["ErrorDetails"] = ran.outcome.payload.decode("utf-8", "replace")
-    if call.params.get("LogType") == "Tail":
+    elif not ran.is_streamed:
+        yield message("PayloadChunk", ran.outcome.payload, "application/octet-stream")
+    if with_log:
         complete["LogResult"] = tail(ran.log)
-    pieces.append(message("InvokeComplete", json.dumps(complete).encode(), "application/json"))
-    return {
-        "StatusCode": 200,
-        "ExecutedVersion": ran.outcome.executed_version,
-        "EventStream": b"".join(pieces),
-        "ResponseStreamContentType": "application/vnd.amazon.eventstream",
-    }
+    yield message("InvokeComplete", json.dumps(complete).encode(), "application/json")
 
 
 def message(kind: str, payload: bytes, content_type: str) -> bytes:

@@ -37,6 +37,8 @@ class Ran:
 
     outcome: Outcome
     log: str = ""
+    is_streamed: bool = False
+    """Whether the payload was handed on in pieces already."""
 
 
 @attrs.frozen
@@ -126,8 +128,11 @@ class Invoking:
         request_id: str,
         trace: str | None = None,
         client_context: str | None = None,
+        sink: Callable[[bytes, str], None] | None = None,
     ) -> Ran:
-        """Run a version once. Raises `AwsFault` when it does not run at all."""
+        """Run a version once; `sink` gets the pieces of an answer that is streamed, with its content type.
+
+        Raises `AwsFault` when it does not run at all."""
         function, version = target.function, target.version
         if version.state == "Pending":
             text = (
@@ -158,6 +163,7 @@ class Invoking:
             function_arn=target.arn,
             trace=child_header(trace, segment) if trace else self._new_header(segment),
             client_context=client_context,
+            sink=sink,
         )
         lasts = self._faults.duration(function.arn)
         if lasts >= blueprint.timeout and strike is None:
@@ -187,7 +193,7 @@ class Invoking:
                 duration=ending.report.duration,
             )
         )
-        return Ran(Outcome(200, ending.payload, error, version.number, request_id), ending.log)
+        return Ran(Outcome(200, ending.payload, error, version.number, request_id), ending.log, ending.is_streamed)
 
     def asked(self, request: str, *, function: str) -> None:
         """Note a request over HTTP, which causes what this task does from here on."""

@@ -7,17 +7,21 @@ client fixes the address it calls when it is imported. What an answer means is f
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
 import attrs
 
-from lambdaform.local.http import Connection, Request, Response, Server
+from lambdaform.local.http import Connection, Intake, Request, Response, Server
 
 LARGEST_RESPONSE = 6_291_556
 """Bytes a function may answer: 6 MiB and 100. Recorded from the service, as its own message says."""
 
+_MODE = "lambda-runtime-function-response-mode"
 _PREFIX = "/2018-06-01/runtime/"
 _OK = Response(202, b'{"status":"OK"}\n', [("Content-Type", "application/json")])
 
@@ -45,6 +49,8 @@ class Event:
     client_context: str | None = None
     """The context's JSON text, already out of its base64."""
     identity: str | None = None
+    sink: Callable[[bytes, str], None] | None = None
+    """Gets the pieces of a streamed answer as they come, with their content type."""
 
 
 @attrs.frozen(eq=False)
@@ -56,6 +62,8 @@ class Reply:
     """Set when it was posted as an error."""
     is_too_large: bool = False
     content_type: str = "application/json"
+    is_streamed: bool = False
+    """Whether the body has come in pieces before."""
 
 
 class Listener(Protocol):
@@ -63,6 +71,10 @@ class Listener(Protocol):
 
     def on_next(self) -> None:
         """The process is ready for an event."""
+        ...
+
+    def on_piece(self, data: bytes, content_type: str) -> None:
+        """A piece of an answer that is streamed; `on_reply` follows at its end."""
         ...
 
     def on_reply(self, reply: Reply) -> None:
@@ -86,7 +98,7 @@ class RuntimeApi:
 
     async def start(self) -> str:
         """Listen; returns `host:port` for AWS_LAMBDA_RUNTIME_API."""
-        self._server = await Server.start(self._dispatch)
+        self._server = await Server.start(self._dispatch, intakes=self._intake_of)
         return self._server.address
 
     def deliver(self, event: Event, *, deadline_ms: int) -> None:
@@ -116,6 +128,19 @@ class RuntimeApi:
         if self._server is not None:
             self._server.close()
 
+    def _intake_of(self, connection: Connection, request: Request) -> Intake | None:
+        """Who takes an answer that is streamed; other requests are read whole, also those that are refused."""
+        if request.headers.get(_MODE) != "streaming":
+            return None
+        asked = _read(request)
+        if asked is None or asked[0] != "response" or asked[1] != self._request_id:
+            return None
+        following = MOVES.get((self._state, "response"))
+        if following is None:
+            return None
+        self._state = following
+        return _Streaming(self._listener, connection, request.headers.get("content-type", "application/octet-stream"))
+
     def _dispatch(self, connection: Connection, request: Request) -> None:
         asked = _read(request)
         if asked is None:
@@ -124,6 +149,10 @@ class RuntimeApi:
         ask, request_id = asked
         if ask in ("response", "error") and request_id != self._request_id:
             connection.answer(_refusal(400, "InvalidRequestID", "Invalid request ID"))
+            return
+        if ask == "response" and request.headers.get(_MODE, "streaming") != "streaming":
+            text = "Invalid function response mode"
+            connection.answer(_refusal(400, "InvalidFunctionResponseMode", text))
             return
         following = MOVES.get((self._state, ask))
         if following is None:
@@ -148,6 +177,27 @@ class RuntimeApi:
             case "init/error":
                 connection.answer(_OK)
                 self._listener.on_init_error(Reply(request.body, error_type=_error_type(request)))
+
+
+class _Streaming:
+    """Takes an answer that is streamed; an error in mid-stream comes in its trailers."""
+
+    def __init__(self, listener: Listener, connection: Connection, content_type: str) -> None:
+        self._listener = listener
+        self._connection = connection
+        self._content_type = content_type
+
+    def piece(self, data: bytes) -> None:
+        self._listener.on_piece(data, self._content_type)
+
+    def end(self, trailers: Mapping[str, str]) -> None:
+        kind = trailers.get("lambda-runtime-function-error-type")
+        body = b""
+        if kind is not None:
+            with contextlib.suppress(binascii.Error):
+                body = base64.b64decode(trailers.get("lambda-runtime-function-error-body", ""))
+        self._listener.on_reply(Reply(body, error_type=kind, content_type=self._content_type, is_streamed=True))
+        _acknowledge(self._connection)
 
 
 def _acknowledge(connection: Connection) -> None:
