@@ -241,7 +241,10 @@ def _receive(channel: socket.socket) -> tuple[dict[str, Any], bytes] | None:
 def _exactly(channel: socket.socket, size: int) -> bytes | None:
     parts = bytearray()
     while len(parts) < size:
-        part = channel.recv(size - len(parts))
+        try:
+            part = channel.recv(size - len(parts))
+        except ConnectionResetError:  # the local AWS ended before it had read everything
+            part = b""
         if not part:
             return None
         parts += part

@@ -1,4 +1,7 @@
-"""CloudWatch Logs through boto3, and its filter patterns."""
+"""CloudWatch Logs.
+
+CloudWatch Logs through boto3, and its filter patterns.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import pytest
 
 from lambdaform.local.logs.filters import compile_pattern
 from lambdaform.local.ports import AwsFault
+from tests.conformance.facts import fact
 from tests.local.conftest import Aws, refusal, unique
 
 
@@ -34,6 +38,11 @@ def put(logs: Any, group: str, stream: str, *messages: str) -> None:
     )
 
 
+@fact(
+    "CreateLogGroup",
+    "a name is taken once; groups are described",
+    source="https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html",
+)
 def test_a_group_is_made_once_and_described(logs: Any, group: str) -> None:
     again = refusal(logs.create_log_group, logGroupName=group)
     logs.put_retention_policy(logGroupName=group, retentionInDays=7)
@@ -50,6 +59,11 @@ def test_a_group_is_made_once_and_described(logs: Any, group: str) -> None:
     assert refusal(logs.put_retention_policy, logGroupName=group, retentionInDays=2).code == "InvalidParameterException"
 
 
+@fact(
+    "GetLogEvents",
+    "reads forwards and backwards by tokens",
+    source="https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html",
+)
 def test_events_are_read_forwards_and_backwards(logs: Any, group: str) -> None:
     logs.create_log_stream(logGroupName=group, logStreamName="s")
     put(logs, group, "s", *"abcde")
@@ -74,6 +88,11 @@ def test_events_are_read_forwards_and_backwards(logs: Any, group: str) -> None:
     assert [last, before] == [["d", "e"], ["b", "c"]]
 
 
+@fact(
+    "FilterLogEvents",
+    "goes over all streams by time",
+    source="https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html",
+)
 def test_filtering_goes_over_all_streams_by_time(logs: Any, group: str) -> None:
     for stream in ("one", "two"):
         logs.create_log_stream(logGroupName=group, logStreamName=stream)
@@ -86,6 +105,11 @@ def test_filtering_goes_over_all_streams_by_time(logs: Any, group: str) -> None:
     assert [event["message"] for event in named] == ["keep two", "drop"]
 
 
+@fact(
+    "PutLogEvents",
+    "refuses what is out of order",
+    source="https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html",
+)
 def test_events_out_of_order_are_refused(logs: Any, group: str) -> None:
     logs.create_log_stream(logGroupName=group, logStreamName="s")
     now = int(time.time() * 1000)
@@ -100,6 +124,11 @@ def test_events_out_of_order_are_refused(logs: Any, group: str) -> None:
     assert refused.code == "InvalidParameterException"
 
 
+@fact(
+    "ResourceNotFoundException",
+    "names what is missing",
+    source="https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html",
+)
 def test_what_is_missing_is_named(logs: Any, group: str) -> None:
     no_group = refusal(logs.describe_log_streams, logGroupName="/nothing")
     no_stream = refusal(logs.get_log_events, logGroupName=group, logStreamName="nothing")
@@ -121,6 +150,13 @@ def test_tags_go_by_name_and_by_arn(logs: Any, group: str) -> None:
     assert logs.list_tags_for_resource(resourceArn=arn)["tags"] == {"b": "2"}
 
 
+@fact(
+    "PutSubscriptionFilter",
+    "sends matching lines on",
+    here="not",
+    gap="is refused with 501",
+    source="https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/logs/SubscriptionFilters.html",
+)
 def test_a_subscription_filter_is_refused_not_ignored(logs: Any, group: str) -> None:
     refused = refusal(
         logs.put_subscription_filter,

@@ -1,4 +1,7 @@
-"""Invoking functions through boto3: answers, errors, limits, logs."""
+"""Invoke.
+
+Invoking functions through boto3: answers, errors, limits, logs.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.conformance.facts import fact
 from tests.local.conftest import Aws, Maker, environments, payload, refusal, unique, zipped
 
 ECHO = "def handler(event, context):\n    return event\n"
@@ -33,6 +37,11 @@ def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
+@fact(
+    "Invoke",
+    "answers what the handler returns, with the version that ran",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html",
+)
 def test_a_function_answers_what_its_handler_returns(awslambda: Any, function: Maker) -> None:
     name = function(ECHO)
 
@@ -44,16 +53,27 @@ def test_a_function_answers_what_its_handler_returns(awslambda: Any, function: M
     assert "LogResult" not in answer
 
 
+@fact(
+    "Payload",
+    "an omitted one reaches the handler as `{}`",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html",
+)
 def test_an_omitted_payload_reaches_the_handler_as_an_empty_object(awslambda: Any, function: Maker) -> None:
     assert payload(awslambda.invoke(FunctionName=function(ECHO))) == {}
 
 
+@fact("Payload", "no result is `null`", source="https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html")
 def test_no_result_is_null(awslambda: Any, function: Maker) -> None:
     answer = awslambda.invoke(FunctionName=function("def handler(event, context):\n    pass\n"))
 
     assert answer["Payload"].read() == b"null"
 
 
+@fact(
+    "FunctionError",
+    "an exception answers 200 with its type, message and trace",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html",
+)
 def test_an_exception_answers_200_with_its_type_and_trace(awslambda: Any, function: Maker) -> None:
     name = function("def handler(event, context):\n    raise KeyError('gone')\n")
 
@@ -68,6 +88,11 @@ def test_an_exception_answers_200_with_its_type_and_trace(awslambda: Any, functi
     assert "app.py\", line 2, in handler\n    raise KeyError('gone')\n" in body["stackTrace"][0]
 
 
+@fact(
+    "Init",
+    "a failed import is reported by the first invocation",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html",
+)
 @pytest.mark.parametrize(
     ("handler", "source", "kind", "message"),
     [
@@ -97,6 +122,11 @@ def test_a_failed_import_is_reported_by_the_first_invocation(
     assert "Phase: invoke\tStatus: error" in log
 
 
+@fact(
+    "Timeout",
+    "ends the process; /tmp stays",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html",
+)
 def test_a_timeout_kills_the_process_and_keeps_the_scratch_folder(awslambda: Any, function: Maker) -> None:
     source = (
         "import os, tempfile, time\nseen = []\n"
@@ -123,6 +153,11 @@ def test_a_timeout_kills_the_process_and_keeps_the_scratch_folder(awslambda: Any
     assert after == [1, True]
 
 
+@fact(
+    "Runtime.ExitError",
+    "a process that ends is answered with how it ended",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html",
+)
 @pytest.mark.parametrize(
     ("statement", "reason"),
     [
@@ -145,6 +180,11 @@ def test_a_process_that_ends_is_an_exit_error(awslambda: Any, function: Maker, s
     assert "Status: error\tError Type: Runtime.ExitError" in log_of(answer)
 
 
+@fact(
+    "Payload",
+    "a result above 6 MB is `Function.ResponseSizeTooLarge`",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html",
+)
 def test_a_response_above_six_megabytes_is_refused(awslambda: Any, function: Maker) -> None:
     name = function("def handler(event, context):\n    return 'x' * event['size']\n")
 
@@ -158,6 +198,11 @@ def test_a_response_above_six_megabytes_is_refused(awslambda: Any, function: Mak
     }
 
 
+@fact(
+    "concurrency",
+    "events at the same time get an environment each",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html",
+)
 def test_parallel_events_get_an_environment_each(awslambda: Any, function: Maker) -> None:
     name = function(
         "import time\ndef handler(event, context):\n    time.sleep(0.3)\n    return context.log_stream_name\n"
@@ -175,6 +220,11 @@ def test_parallel_events_get_an_environment_each(awslambda: Any, function: Maker
     assert len(set(streams)) == 4
 
 
+@fact(
+    "update",
+    "new code retires the old environments",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html",
+)
 def test_new_code_retires_the_old_environments(aws: Aws, awslambda: Any, function: Maker) -> None:
     name = function("def handler(event, context):\n    return 1\n")
     awslambda.invoke(FunctionName=name)
@@ -188,6 +238,11 @@ def test_new_code_retires_the_old_environments(aws: Aws, awslambda: Any, functio
     assert state_of(old["pid"]) in (None, "Z")
 
 
+@fact(
+    "LogType Tail",
+    "answers the last 4 KB of the log of this invocation",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html",
+)
 def test_the_log_tail_holds_everything_of_one_invocation(awslambda: Any, function: Maker) -> None:
     name = function(
         "import logging\nprint('loading')\ndef handler(event, context):\n    print('one')\n    logging.warning('two')\n"
@@ -210,6 +265,11 @@ def test_the_log_tail_holds_everything_of_one_invocation(awslambda: Any, functio
     assert "Init Duration: " in log_of(cold)
 
 
+@fact(
+    "log group",
+    "START, END, REPORT and what was printed are in CloudWatch Logs",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html",
+)
 def test_logs_are_in_cloudwatch(aws: Aws, awslambda: Any, function: Maker) -> None:
     name = function("def handler(event, context):\n    print('needle', event['n'])\n")
     for number in range(3):
@@ -224,6 +284,11 @@ def test_logs_are_in_cloudwatch(aws: Aws, awslambda: Any, function: Maker) -> No
     assert [event["message"] for event in found] == ["needle 0\n", "needle 1\n", "needle 2\n"]
 
 
+@fact(
+    "LogFormat JSON",
+    "writes one object a line",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html",
+)
 def test_json_logging_is_one_object_a_line(awslambda: Any, function: Maker) -> None:
     source = (
         "import logging\ndef handler(event, context):\n    logging.getLogger().info('hello')\n    logging.debug('no')\n"
@@ -242,6 +307,11 @@ def test_json_logging_is_one_object_a_line(awslambda: Any, function: Maker) -> N
     assert lines[-1]["record"]["status"] == "success"
 
 
+@fact(
+    "context",
+    "tells name, version, ARN as called, request id, log stream, time left",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/python-context.html",
+)
 def test_the_context_tells_who_is_running(awslambda: Any, function: Maker) -> None:
     source = (
         "def handler(event, context):\n"
@@ -267,6 +337,11 @@ def test_the_context_tells_who_is_running(awslambda: Any, function: Maker) -> No
     }
 
 
+@fact(
+    "environment variables",
+    "are Lambda's and the function's own",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html",
+)
 def test_nothing_of_the_host_is_in_the_handlers_environment(aws: Aws, awslambda: Any, function: Maker) -> None:
     source = (
         "import os, sys\n"
@@ -293,6 +368,11 @@ def test_nothing_of_the_host_is_in_the_handlers_environment(aws: Aws, awslambda:
     assert not found["home"]
 
 
+@fact(
+    "boto3",
+    "is there, and calls without an endpoint reach the services",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html",
+)
 def test_a_handler_calls_the_local_aws_with_plain_boto3(awslambda: Any, function: Maker) -> None:
     inner = function("def handler(event, context):\n    return {'inner': event}\n")
     outer = function(
@@ -306,6 +386,11 @@ def test_a_handler_calls_the_local_aws_with_plain_boto3(awslambda: Any, function
     assert payload(awslambda.invoke(FunctionName=outer, Payload=b'{"a": 1}')) == {"inner": {"a": 1}}
 
 
+@fact(
+    "InvalidRequestContentException",
+    "an event that is no JSON is refused",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html",
+)
 def test_an_event_that_is_no_json_is_refused(awslambda: Any, function: Maker) -> None:
     refused = refusal(awslambda.invoke, FunctionName=function(ECHO), Payload=b"{nope")
 
@@ -313,6 +398,11 @@ def test_an_event_that_is_no_json_is_refused(awslambda: Any, function: Maker) ->
     assert "Could not parse request body into json: Could not parse payload into json: " in refused.message
 
 
+@fact(
+    "RequestTooLargeException",
+    "an event above 6 MB is refused with 413",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html",
+)
 def test_an_event_above_six_megabytes_is_refused(awslambda: Any, function: Maker) -> None:
     refused = refusal(awslambda.invoke, FunctionName=function(ECHO), Payload=b'"' + b"x" * 6_291_600 + b'"')
 
@@ -320,6 +410,11 @@ def test_an_event_above_six_megabytes_is_refused(awslambda: Any, function: Maker
     assert refused.status == 413
 
 
+@fact(
+    "ResourceNotFoundException",
+    "names the function with its qualifier",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html",
+)
 def test_a_missing_function_is_named_with_its_qualifier(awslambda: Any) -> None:
     name = unique("missing")
     refused = refusal(awslambda.invoke, FunctionName=name)
@@ -330,6 +425,11 @@ def test_a_missing_function_is_named_with_its_qualifier(awslambda: Any) -> None:
     assert refused.status == 404
 
 
+@fact(
+    "ReservedConcurrentExecutions 0",
+    "refuses with 429 and a `Reason`",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html",
+)
 def test_reserved_concurrency_of_nothing_switches_a_function_off(awslambda: Any, function: Maker) -> None:
     name = function(ECHO)
     awslambda.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
@@ -342,6 +442,11 @@ def test_reserved_concurrency_of_nothing_switches_a_function_off(awslambda: Any,
     assert refused.message == "Rate Exceeded."
 
 
+@fact(
+    "InvocationType DryRun",
+    "answers 204 and runs nothing",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html",
+)
 def test_a_dry_run_runs_nothing(awslambda: Any, function: Maker) -> None:
     name = function("raise SystemExit\n")
 
@@ -359,6 +464,11 @@ def test_a_stream_answers_chunks_and_completes(awslambda: Any, function: Maker) 
     assert events[-1] == {"InvokeComplete": {}}
 
 
+@fact(
+    "Layers",
+    "are importable and yield to the function's own code",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/chapter-layers.html",
+)
 def test_a_layer_is_importable_and_yields_to_the_functions_own_code(awslambda: Any, function: Maker) -> None:
     layer = awslambda.publish_layer_version(
         LayerName=unique("layer"),
@@ -370,6 +480,11 @@ def test_a_layer_is_importable_and_yields_to_the_functions_own_code(awslambda: A
     assert payload(awslambda.invoke(FunctionName=name)) == ["layer", "own"]
 
 
+@fact(
+    "ProvisionedConcurrency",
+    "environments are initialised before any event",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html",
+)
 def test_provisioned_environments_are_initialised_before_any_event(aws: Aws, awslambda: Any, function: Maker) -> None:
     name = function(
         "import os\nkind = os.environ['AWS_LAMBDA_INITIALIZATION_TYPE']\n"
@@ -406,6 +521,11 @@ def test_the_server_survives_the_loss_of_the_handlers_parent(aws: Aws, awslambda
     assert parent_of(after["pid"]) != parent
 
 
+@fact(
+    "ProvisionedConcurrency",
+    "follows its alias to another version",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html",
+)
 def test_provisioned_environments_follow_their_alias(awslambda: Any, function: Maker) -> None:
     source = "import os\ndef handler(event, context):\n    return os.environ['AWS_LAMBDA_INITIALIZATION_TYPE']\n"
     name = function(source)

@@ -1,4 +1,7 @@
-"""Function URLs over plain HTTP."""
+"""Function URLs.
+
+Function URLs over plain HTTP.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import attrs
 import pytest
 
 from lambdaform.local.urls import make_response
+from tests.conformance.facts import fact
 from tests.local.conftest import Aws, Maker, refusal
 
 ECHO = "def handler(event, context):\n    return event\n"
@@ -56,6 +60,11 @@ def publish(awslambda: Any, name: str, **settings: Any) -> str:
     return url
 
 
+@fact(
+    "request",
+    "becomes an event of payload format 2.0",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html",
+)
 def test_a_request_becomes_a_payload_2_event(awslambda: Any, function: Maker) -> None:
     url = publish(awslambda, function(ECHO))
 
@@ -85,6 +94,7 @@ def test_a_request_becomes_a_payload_2_event(awslambda: Any, function: Maker) ->
     }
 
 
+@fact("body", "what is no text is base64", source="https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html")
 def test_a_body_that_is_no_text_is_base64(awslambda: Any, function: Maker) -> None:
     url = publish(awslambda, function(ECHO))
 
@@ -93,6 +103,13 @@ def test_a_body_that_is_no_text_is_base64(awslambda: Any, function: Maker) -> No
     assert (base64.b64decode(event["body"]), event["isBase64Encoded"]) == (b"\x00\xff", True)
 
 
+@fact(
+    "host name",
+    "`<id>.lambda-url.<region>` is answered",
+    here="partly",
+    gap="under .localhost and by the Host header, not under on.aws",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/urls-configuration.html",
+)
 def test_the_host_form_is_answered_too(aws: Aws, awslambda: Any, function: Maker) -> None:
     url_id = publish(awslambda, function(ECHO)).rstrip("/").rpartition("/")[2]
 
@@ -101,6 +118,11 @@ def test_the_host_form_is_answered_too(aws: Aws, awslambda: Any, function: Maker
     assert json.loads(answer.body)["rawPath"] == "/deep/path"
 
 
+@fact(
+    "response",
+    "a result becomes an answer; what has no statusCode is the body",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html",
+)
 @pytest.mark.parametrize(
     ("result", "status", "body", "kind"),
     [
@@ -126,12 +148,22 @@ def test_a_result_becomes_an_answer(result: Any, status: int, body: bytes, kind:
     assert ("Content-Type", kind) in answer.headers
 
 
+@fact(
+    "cookies",
+    "are Set-Cookie headers of their own",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html",
+)
 def test_cookies_are_headers_of_their_own() -> None:
     answer = make_response(b'{"statusCode": 200, "cookies": ["a=1", "b=2"]}')
 
     assert [value for name, value in answer.headers if name == "Set-Cookie"] == ["a=1", "b=2"]
 
 
+@fact(
+    "errors",
+    "a failing function answers 502",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html",
+)
 def test_a_failing_function_answers_502(awslambda: Any, function: Maker) -> None:
     url = publish(awslambda, function("def handler(event, context):\n    raise ValueError\n"))
 
@@ -140,6 +172,11 @@ def test_a_failing_function_answers_502(awslambda: Any, function: Maker) -> None
     assert (answer.status, answer.body) == (502, b"Internal Server Error")
 
 
+@fact(
+    "AuthType NONE",
+    "needs both public statements of the policy",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html",
+)
 def test_both_public_statements_are_needed(awslambda: Any, function: Maker) -> None:
     name = function(ECHO)
     url = publish(awslambda, name)
@@ -151,12 +188,16 @@ def test_both_public_statements_are_needed(awslambda: Any, function: Maker) -> N
     assert json.loads(answer.body)["Message"].startswith("Forbidden. For troubleshooting Function URL authorization")
 
 
+@fact("unknown URL", "answers 403", source="https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html")
 def test_an_unknown_id_is_forbidden(aws: Aws) -> None:
     answer = ask(f"{aws.endpoint}/_lambdaform/url/nothing/")
 
     assert (answer.status, json.loads(answer.body)) == (403, {"Message": None})
 
 
+@fact(
+    "Cors", "is answered by the service", source="https://docs.aws.amazon.com/lambda/latest/dg/urls-configuration.html"
+)
 def test_cors_is_answered_by_the_service(awslambda: Any, function: Maker) -> None:
     headers = {"Access-Control-Allow-Origin": "x"}
     source = f"def handler(event, context):\n    return {{'statusCode': 200, 'headers': {headers}}}\n"
@@ -174,6 +215,11 @@ def test_cors_is_answered_by_the_service(awslambda: Any, function: Maker) -> Non
     assert "access-control-allow-origin" not in other.headers
 
 
+@fact(
+    "FunctionUrlConfig",
+    "one for a function and one for each alias",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunctionUrlConfig.html",
+)
 def test_a_url_is_made_changed_listed_and_deleted_once(awslambda: Any, function: Maker) -> None:
     name = function(ECHO)
 

@@ -1,4 +1,7 @@
-"""Lambda's control plane through boto3: what answers hold, and what is refused in which words."""
+"""Control plane.
+
+Lambda's control plane through boto3: what answers hold, and what is refused in which words.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.conformance.facts import fact
 from tests.local.conftest import ROLE, Aws, Maker, payload, refusal, unique, zipped
 
 ECHO = "def handler(event, context):\n    return event\n"
@@ -16,6 +20,11 @@ def arn_of(name: str) -> str:
     return f"arn:aws:lambda:us-east-1:123456789012:function:{name}"
 
 
+@fact(
+    "CreateFunction",
+    "answers `Pending`; the function is `Active` next; fields without a value are absent",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html",
+)
 def test_create_answers_pending_and_the_function_is_active_next(awslambda: Any) -> None:
     name = unique()
 
@@ -39,6 +48,11 @@ def test_create_answers_pending_and_the_function_is_active_next(awslambda: Any) 
     assert "Concurrency" not in found
 
 
+@fact(
+    "GetFunction",
+    "`Code.Location` is where the package can be fetched",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_GetFunction.html",
+)
 def test_the_code_can_be_fetched_where_get_function_says(awslambda: Any) -> None:
     name, code = unique(), zipped({"app.py": ECHO})
     awslambda.create_function(
@@ -51,12 +65,22 @@ def test_the_code_can_be_fetched_where_get_function_says(awslambda: Any) -> None
         assert answer.read() == code
 
 
+@fact(
+    "FunctionName",
+    "a name, partial ARN and ARN name the same function",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html",
+)
 def test_every_spelling_of_a_name_finds_the_function(awslambda: Any, function: Maker) -> None:
     name = function(ECHO)
     for spelling in (name, f"{name}:$LATEST", f"123456789012:function:{name}", f"function:{name}", arn_of(name)):
         assert awslambda.get_function_configuration(FunctionName=spelling)["FunctionName"] == name
 
 
+@fact(
+    "ValidationException",
+    "names every violation of the model at once, without a `Type`",
+    source="https://docs.aws.amazon.com/lambda/latest/api/CommonErrors.html",
+)
 def test_the_model_layer_names_every_violation_at_once(awslambda: Any) -> None:
     refused = refusal(
         awslambda.create_function,
@@ -83,6 +107,11 @@ def test_the_model_layer_names_every_violation_at_once(awslambda: Any) -> None:
     ) in message
 
 
+@fact(
+    "InvalidParameterValueException",
+    "what the service refuses beyond the model",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html",
+)
 @pytest.mark.parametrize(
     ("settings", "code", "text"),
     [
@@ -131,10 +160,20 @@ def test_settings_aws_refuses_are_refused(awslambda: Any, settings: dict[str, An
     assert text in refused.message
 
 
+@fact(
+    "Environment",
+    "may hold 4,096 bytes",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html",
+)
 def test_an_environment_of_exactly_4096_bytes_is_taken(awslambda: Any, function: Maker) -> None:
     function(ECHO, Environment={"Variables": {"AB": "x" * (4096 - len('{"AB":""}'))}})
 
 
+@fact(
+    "ResourceConflictException",
+    "a name is taken once",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html",
+)
 def test_a_second_function_of_that_name_is_a_conflict(awslambda: Any, function: Maker) -> None:
     name = function(ECHO)
 
@@ -154,6 +193,11 @@ def test_a_second_function_of_that_name_is_a_conflict(awslambda: Any, function: 
     )
 
 
+@fact(
+    "RevisionId",
+    "an update with an older revision fails with PreconditionFailedException",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_UpdateFunctionConfiguration.html",
+)
 def test_an_update_needs_the_present_revision(awslambda: Any, function: Maker) -> None:
     name = function(ECHO)
     revision = awslambda.get_function_configuration(FunctionName=name)["RevisionId"]
@@ -166,6 +210,11 @@ def test_an_update_needs_the_present_revision(awslambda: Any, function: Maker) -
     assert awslambda.get_function_configuration(FunctionName=name)["Timeout"] == 9
 
 
+@fact(
+    "UpdateFunctionConfiguration",
+    "changes only what it names",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_UpdateFunctionConfiguration.html",
+)
 def test_an_update_changes_only_what_it_names(awslambda: Any, function: Maker) -> None:
     name = function(ECHO, Environment={"Variables": {"AB": "1"}}, Description="old", MemorySize=256)
 
@@ -177,6 +226,11 @@ def test_an_update_changes_only_what_it_names(awslambda: Any, function: Maker) -
     assert awslambda.get_function_configuration(FunctionName=name)["LastUpdateStatus"] == "Successful"
 
 
+@fact(
+    "LoggingConfig",
+    "JSON fills in levels, Text drops them",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_LoggingConfig.html",
+)
 def test_json_logging_fills_in_levels_and_text_drops_them(awslambda: Any, function: Maker) -> None:
     name = function(ECHO)
 
@@ -193,6 +247,11 @@ def test_json_logging_fills_in_levels_and_text_drops_them(awslambda: Any, functi
     assert as_text["LoggingConfig"] == {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{name}"}
 
 
+@fact(
+    "PublishVersion",
+    "publishes nothing when nothing has changed",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_PublishVersion.html",
+)
 def test_publishing_again_without_a_change_gives_the_same_version(awslambda: Any, function: Maker) -> None:
     name = function(ECHO)
 
@@ -208,6 +267,11 @@ def test_publishing_again_without_a_change_gives_the_same_version(awslambda: Any
     assert [version["Version"] for version in listed] == ["$LATEST", "1", "2"]
 
 
+@fact(
+    "PublishVersion",
+    "numbers are never used again",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/configuration-versions.html",
+)
 def test_numbers_of_deleted_versions_are_not_used_again(awslambda: Any, function: Maker) -> None:
     name = function(ECHO)
     awslambda.publish_version(FunctionName=name)
@@ -217,6 +281,11 @@ def test_numbers_of_deleted_versions_are_not_used_again(awslambda: Any, function
     assert awslambda.publish_version(FunctionName=name)["Version"] == "2"
 
 
+@fact(
+    "Version",
+    "keeps its code and settings",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/configuration-versions.html",
+)
 def test_a_version_keeps_its_code_when_latest_changes(awslambda: Any, function: Maker) -> None:
     name = function("def handler(event, context):\n    return 1\n")
     awslambda.publish_version(FunctionName=name)
@@ -230,6 +299,11 @@ def test_a_version_keeps_its_code_when_latest_changes(awslambda: Any, function: 
     assert payload(awslambda.invoke(FunctionName=name)) == 2
 
 
+@fact(
+    "Alias",
+    "serves its version under its own ARN",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/configuration-aliases.html",
+)
 def test_an_alias_serves_its_version_under_its_own_arn(awslambda: Any, function: Maker) -> None:
     name = function(
         "def handler(event, context):\n    return [context.invoked_function_arn, context.function_version]\n"
@@ -251,6 +325,11 @@ def test_an_alias_serves_its_version_under_its_own_arn(awslambda: Any, function:
     assert answer["ExecutedVersion"] == "1"
 
 
+@fact(
+    "RoutingConfig",
+    "sends a share of the invocations to another version",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html",
+)
 def test_the_whole_weight_of_an_alias_goes_to_the_other_version(awslambda: Any, function: Maker) -> None:
     name = function(ECHO)
     awslambda.publish_version(FunctionName=name)
@@ -267,6 +346,11 @@ def test_the_whole_weight_of_an_alias_goes_to_the_other_version(awslambda: Any, 
     assert awslambda.invoke(FunctionName=name, Qualifier="live")["ExecutedVersion"] == "2"
 
 
+@fact(
+    "Alias",
+    "versions that are missing, weights that make no sense are refused",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_CreateAlias.html",
+)
 def test_aliases_that_make_no_sense_are_refused(awslambda: Any, function: Maker) -> None:
     name = function(ECHO)
     awslambda.publish_version(FunctionName=name)
@@ -292,6 +376,11 @@ def test_aliases_that_make_no_sense_are_refused(awslambda: Any, function: Maker)
     awslambda.delete_alias(FunctionName=name, Name="nope")
 
 
+@fact(
+    "AddPermission",
+    "writes statements as AWS does; RemovePermission takes them out",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html",
+)
 def test_a_policy_grows_and_shrinks_by_statements(awslambda: Any, function: Maker) -> None:
     name = function(ECHO)
     given = {
@@ -321,6 +410,11 @@ def test_a_policy_grows_and_shrinks_by_statements(awslambda: Any, function: Make
     )
 
 
+@fact(
+    "PublishLayerVersion",
+    "counts up; a deleted version still serves the functions that have it",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/chapter-layers.html",
+)
 def test_layer_versions_count_up_and_deleted_ones_still_serve_their_functions(awslambda: Any, function: Maker) -> None:
     layer = unique("layer")
     content = {"ZipFile": zipped({"python/shared.py": "VALUE = 1\n"})}
@@ -341,6 +435,11 @@ def test_layer_versions_count_up_and_deleted_ones_still_serve_their_functions(aw
     assert both.message.startswith("Two different versions of the same layer are not allowed")
 
 
+@fact(
+    "PutFunctionConcurrency",
+    "leaves 100 unreserved",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html",
+)
 def test_reservations_leave_a_hundred_unreserved(awslambda: Any, function: Maker) -> None:
     name = function(ECHO)
 
@@ -350,6 +449,11 @@ def test_reservations_leave_a_hundred_unreserved(awslambda: Any, function: Maker
     assert "ReservedConcurrentExecutions" not in awslambda.get_function_concurrency(FunctionName=name)
 
 
+@fact(
+    "PutFunctionEventInvokeConfig",
+    "is put, changed in part and deleted",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_PutFunctionEventInvokeConfig.html",
+)
 def test_an_event_invoke_config_is_put_changed_and_deleted(awslambda: Any, function: Maker) -> None:
     name = function(ECHO)
 
@@ -364,6 +468,7 @@ def test_an_event_invoke_config_is_put_changed_and_deleted(awslambda: Any, funct
     assert missing.message == f"The function {arn_of(name)}:$LATEST doesn't have an EventInvokeConfig"
 
 
+@fact("TagResource", "tags come and go", source="https://docs.aws.amazon.com/lambda/latest/api/API_TagResource.html")
 def test_tags_come_and_go(awslambda: Any, function: Maker) -> None:
     name = function(ECHO, Tags={"a": "1"})
 
@@ -374,6 +479,11 @@ def test_tags_come_and_go(awslambda: Any, function: Maker) -> None:
     assert awslambda.get_function(FunctionName=name)["Tags"] == {"b": "2"}
 
 
+@fact(
+    "CodeSigningConfig",
+    "is kept and attached to functions",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_CreateCodeSigningConfig.html",
+)
 def test_code_signing_configs_are_kept_and_attached(awslambda: Any, function: Maker) -> None:
     name = function(ECHO)
     profile = "arn:aws:signer:us-east-1:123456789012:/signing-profiles/p/1234567890"
@@ -388,6 +498,11 @@ def test_code_signing_configs_are_kept_and_attached(awslambda: Any, function: Ma
     awslambda.delete_code_signing_config(CodeSigningConfigArn=arn)
 
 
+@fact(
+    "account, Region",
+    "functions are seen in their own only",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html",
+)
 def test_accounts_and_regions_do_not_see_each_other(aws: Aws, function: Maker) -> None:
     name = function(ECHO)
     elsewhere = aws.client("lambda", region="eu-west-1")
@@ -403,6 +518,11 @@ def test_accounts_and_regions_do_not_see_each_other(aws: Aws, function: Maker) -
     )
 
 
+@fact(
+    "DeleteFunction",
+    "takes versions, aliases and URLs along",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_DeleteFunction.html",
+)
 def test_a_deleted_function_is_gone(awslambda: Any, function: Maker) -> None:
     name = function(ECHO)
 
@@ -416,6 +536,11 @@ def test_a_deleted_function_is_gone(awslambda: Any, function: Maker) -> None:
     )
 
 
+@fact(
+    "ListFunctions",
+    "answers 50 at a time",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_ListFunctions.html",
+)
 def test_lists_are_cut_at_fifty_and_go_on(aws: Aws, function: Maker) -> None:
     client = aws.client("lambda", region="ap-south-1")
     code = zipped({"a": "b"})
@@ -432,6 +557,12 @@ def test_lists_are_cut_at_fifty_and_go_on(aws: Aws, function: Maker) -> None:
     assert "NextMarker" not in second
 
 
+@fact(
+    "operations that are not offered",
+    "are there",
+    here="not",
+    gap="durable execution, capacity providers and resource policies answer 501 and name the operation",
+)
 def test_an_operation_that_is_not_offered_says_its_name(awslambda: Any) -> None:
     refused = refusal(
         awslambda.create_capacity_provider,
