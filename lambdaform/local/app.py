@@ -39,6 +39,7 @@ from lambdaform.local.logs import Logs, LogStore
 from lambdaform.local.logs.store import Writer
 from lambdaform.local.plumbing import Plumbing
 from lambdaform.local.ports import Service
+from lambdaform.local.signatures import Keys
 from lambdaform.local.trace import Trace
 from lambdaform.local.urls import Urls
 
@@ -115,7 +116,8 @@ class LocalAws:
         self.blueprints = Blueprints(self.plane, self.spawner, runtime)
         self.invoking = Invoking(self.plane, self.blueprints, self.records, faults=self.faults, trace=self.trace)
         self.plumbing.connect(self.invoking, permits=self.invoking.permits)
-        self.urls = Urls(self.plane, self.invoking)
+        self.keys = Keys()
+        self.urls = Urls(self.plane, self.invoking, self.keys)
         services: list[Service] = [
             Lambda(self.plane, self.invoking, self.blueprints),
             Logs(self.logs),
@@ -130,6 +132,7 @@ class LocalAws:
             region=options.region,
             address=lambda: self.address,
             new_id=self.ids.uuid,
+            learn=self.keys.learn,
             before=Arrivals(clock=self.clock, faults=self.faults, trace=self.trace),
         )
         self._dispatch = answering(door.handle)

@@ -126,6 +126,7 @@ class Door:
         address: Callable[[], str],
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         before: Before | None = None,
+        learn: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         self._services = services
         self._data = data
@@ -136,6 +137,7 @@ class Door:
         self._address = address
         self._new_id = new_id
         self._before = before
+        self._learn = learn
 
     async def handle(self, request: Request) -> Response:
         """Answer any request."""
@@ -202,6 +204,8 @@ class Door:
                 )
             else:
                 status, headers, body = await forward()
+                if where.service in ("iam", "sts"):
+                    self._learn(body)  # keys it has made sign requests later
         except AwsFault as fault:
             return Response(fault.status, _plain_fault(fault), [("Content-Type", "application/json")])
         return Response(status, body, headers)

@@ -1,7 +1,7 @@
 """Function URLs over HTTP: requests into payload 2.0 events, results into answers, CORS, and who may call.
 
 https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html. The mappings are pure functions; `Urls` finds the
-function and runs it. AWS_IAM asks for a signature but does not verify it: the fidelity list says so.
+function and runs it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import cast
@@ -24,6 +25,7 @@ from lambdaform.local.lambda_.plane import Plane
 from lambdaform.local.lambda_.streaming import Sink, Streamed, split_prelude
 from lambdaform.local.lambda_.values import Function, Policy, UrlConfig
 from lambdaform.local.ports import AwsFault, Json
+from lambdaform.local.signatures import Keys, Refusal, Signed, verify
 
 _TROUBLE = "https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
 _TEXT_TYPES = frozenset({"application/json", "application/xml", "application/javascript"})
@@ -44,9 +46,10 @@ class Found:
 class Urls:
     """Answers requests to function URLs."""
 
-    def __init__(self, plane: Plane, invoking: Invoking) -> None:
+    def __init__(self, plane: Plane, invoking: Invoking, keys: Keys) -> None:
         self._plane = plane
         self._invoking = invoking
+        self._keys = keys
 
     async def by_host(self, request: Request) -> Response:
         """A request to `<id>.lambda-url.<region>.localhost`."""
@@ -72,19 +75,26 @@ class Urls:
             and "access-control-request-method" in request.headers
         ):
             return Response(200, b"", preflight_headers(cors, origin))
-        if not is_let_in(found, request):
+        caller: Signed | None = None
+        if found.config.auth_type == "AWS_IAM":
+            # Signatures carry the real time, also where the local AWS keeps another one.
+            signed = verify(request, self._keys, service="lambda", region=found.function.region, now=time.time())
+            if isinstance(signed, Refusal):
+                return _json(403, {"message": signed.message}, [("x-amzn-ErrorType", "InvalidSignatureException")])
+            caller = signed
+        if not is_let_in(found, caller):
             text = f"Forbidden. For troubleshooting Function URL authorization issues, see: {_TROUBLE}"
             return _json(403, {"Message": text}, [("x-amzn-ErrorType", "AccessDeniedException")])
-        response = await self._run(found, request, target)
+        response = await self._run(found, request, target, caller)
         if cors is None or not origin:
             return response
         kept = [(name, value) for name, value in response.headers if not name.lower().startswith("access-control-")]
         return attrs.evolve(response, headers=[*kept, *answer_headers(cors, origin)])
 
-    async def _run(self, found: Found, request: Request, target: str) -> Response:
+    async def _run(self, found: Found, request: Request, target: str, caller: Signed | None) -> Response:
         plane = self._plane
         request_id = plane.ids.uuid()
-        event = make_event(found, request, target, now=plane.clock.now(), request_id=request_id)
+        event = make_event(found, request, target, now=plane.clock.now(), request_id=request_id, caller=caller)
         payload = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()
         if len(payload) > LARGEST_REQUEST:
             return _json(413, {"Message": "Request payload exceeded the limit"})
@@ -118,30 +128,47 @@ class Urls:
         return None
 
 
-def is_let_in(found: Found, request: Request) -> bool:
-    """Whether a caller may use a URL: everybody by both public statements, or, with AWS_IAM, whoever signed."""
-    if found.config.auth_type == "AWS_IAM":
-        return "AWS4-HMAC-SHA256" in request.headers.get("authorization", "") or "X-Amz-Signature=" in request.query
-    return is_public(found.function.policies.get(found.qualifier))
+def is_let_in(found: Found, caller: Signed | None) -> bool:
+    """Whether a caller may use a URL: everybody by the public statements, or, with AWS_IAM, whoever signed.
+
+    Callers of the function's own account need no statement, because what their identity may do is not enforced here;
+    other accounts need the function's policy.
+    """
+    policy = found.function.policies.get(found.qualifier)
+    if found.config.auth_type != "AWS_IAM":
+        return allows_url(policy, "NONE", None)
+    return caller is not None and (
+        caller.account == found.function.account or allows_url(policy, "AWS_IAM", caller.account)
+    )
 
 
-def is_public(policy: Policy | None) -> bool:
-    """Whether a policy has both statements that a URL without authentication needs (since October 2025)."""
+def allows_url(policy: Policy | None, auth_type: str, account: str | None) -> bool:
+    """Whether a policy has both statements that a URL needs (since October 2025), for an account or for everybody."""
     if policy is None:
         return False
     by_url = by_function = False
     for statement in policy.statements.values():
-        if statement["Principal"] != "*":
+        if not _is_about(statement["Principal"], account):
             continue
         condition: Mapping[str, Mapping[str, str]] = statement.get("Condition", {})
         auth = condition.get("StringEquals", {}).get("lambda:FunctionUrlAuthType")
         via = condition.get("Bool", {}).get("lambda:InvokedViaFunctionUrl")
-        by_url = by_url or (allows_action(statement, "lambda:InvokeFunctionUrl") and auth in (None, "NONE"))
+        by_url = by_url or (allows_action(statement, "lambda:InvokeFunctionUrl") and auth in (None, auth_type))
         by_function = by_function or (allows_action(statement, "lambda:InvokeFunction") and via in (None, "true"))
     return by_url and by_function
 
 
-def make_event(found: Found, request: Request, target: str, *, now: float, request_id: str) -> dict[str, Json]:
+def _is_about(principal: Json, account: str | None) -> bool:
+    """Whether a statement's principal is everybody, or the account or one of its identities."""
+    if principal == "*":
+        return True
+    named = cast("Mapping[str, Json]", principal).get("AWS") if isinstance(principal, dict) else None
+    return account is not None and isinstance(named, str) and (named == account or f"::{account}:" in named)
+
+
+def make_event(
+    found: Found, request: Request, target: str, *, now: float, request_id: str, caller: Signed | None = None
+) -> dict[str, Json]:
     """The payload 2.0 event of a request."""
     path, _, query = target.partition("?")
     config = found.config
@@ -177,6 +204,18 @@ def make_event(found: Found, request: Request, target: str, *, now: float, reque
         },
         "isBase64Encoded": False,
     }
+    if caller is not None:
+        event["requestContext"]["authorizer"] = {
+            "iam": {
+                "accessKey": caller.access_key,
+                "accountId": caller.account,
+                "callerId": caller.access_key,
+                "cognitoIdentity": None,
+                "principalOrgId": None,
+                "userArn": f"arn:aws:iam::{caller.account}:root",
+                "userId": caller.account,
+            }
+        }
     cookies = request.headers.get("cookie")
     if cookies:
         event["cookies"] = [cookie.strip() for cookie in cookies.split(";") if cookie.strip()]

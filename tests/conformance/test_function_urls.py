@@ -14,10 +14,13 @@ from urllib.parse import urlsplit
 
 import attrs
 import pytest
+from botocore.auth import SigV4Auth, SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from lambdaform.local.urls import make_response
 from tests.conformance.facts import fact
-from tests.local.conftest import Aws, Maker, refusal
+from tests.local.conftest import Aws, Maker, refusal, unique
 
 ECHO = "def handler(event, context):\n    return event\n"
 
@@ -27,6 +30,9 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+AUTH = "https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
 
 
 def ask(url: str, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Answer:
@@ -238,10 +244,121 @@ def test_a_url_is_made_changed_listed_and_deleted_once(awslambda: Any, function:
     assert ask(created["FunctionUrl"]).status == 403
 
 
-def test_an_iam_url_wants_a_signature(awslambda: Any, function: Maker) -> None:
-    name = function(ECHO)
-    url = awslambda.create_function_url_config(FunctionName=name, AuthType="AWS_IAM")["FunctionUrl"]
-    signed = {"Authorization": "AWS4-HMAC-SHA256 Credential=a/20261120/us-east-1/lambda/aws4_request"}
+def signed(
+    method: str,
+    url: str,
+    *,
+    key: str = "test",
+    secret: str = "test",
+    body: bytes = b"",
+    service: str = "lambda",
+    region: str = "us-east-1",
+    in_query: bool = False,
+) -> tuple[str, dict[str, str]]:
+    """A request signed by botocore: its URL and headers."""
+    made: Any = AWSRequest(method=method, url=url, data=body, headers={"Content-Type": "application/json"})
+    auth: Any = SigV4QueryAuth if in_query else SigV4Auth
+    auth(Credentials(key, secret), service, region).add_auth(made)
+    return str(made.url), dict(made.headers.items())
 
-    assert ask(url).status == 403
-    assert ask(url, headers=signed).status == 200
+
+@pytest.fixture
+def iam_url(awslambda: Any, function: Maker) -> str:
+    created = awslambda.create_function_url_config(FunctionName=function(ECHO), AuthType="AWS_IAM")
+    return str(created["FunctionUrl"])
+
+
+@fact("AuthType AWS_IAM", "a request without a signature answers 403 Forbidden", source=AUTH)
+def test_an_iam_url_wants_a_signature(iam_url: str) -> None:
+    answer = ask(iam_url)
+
+    assert answer.status == 403
+    assert json.loads(answer.body)["Message"].startswith("Forbidden. For troubleshooting")
+
+
+@pytest.mark.parametrize("in_query", [False, True])
+@fact("AuthType AWS_IAM", "a request with a valid signature, in headers or query, reaches the function", source=AUTH)
+def test_a_signed_request_reaches_the_function(iam_url: str, in_query: bool) -> None:
+    body = b"" if in_query else b'{"n": 1}'
+    url, headers = signed("POST", iam_url + "a%20b/c?x=1&y=%2F&x=0", body=body, in_query=in_query)
+
+    answer = ask(url, "POST", body, headers)
+
+    event = json.loads(answer.body)
+    assert answer.status == 200
+    assert event["requestContext"]["authorizer"]["iam"]["accessKey"] == "test"
+    assert event.get("body", "") == body.decode()
+
+
+@fact("AuthType AWS_IAM", "keys made by IAM sign requests", source=AUTH)
+def test_a_key_made_by_iam_signs(aws: Aws, iam_url: str) -> None:
+    iam = aws.client("iam")
+    user = unique("user")
+    iam.create_user(UserName=user)
+    made = iam.create_access_key(UserName=user)["AccessKey"]
+    url, headers = signed("GET", iam_url, key=made["AccessKeyId"], secret=made["SecretAccessKey"])
+    _, forged = signed("GET", iam_url, key=made["AccessKeyId"], secret="test")
+
+    assert ask(url, headers=headers).status == 200
+    assert ask(iam_url, headers=forged).status == 403
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"secret": "wrong"}, "The request signature we calculated does not match the signature you provided."),
+        ({"service": "s3"}, "Credential should be scoped to correct service: 'lambda'."),
+        ({"region": "eu-west-1"}, "Credential should be scoped to a valid region."),
+    ],
+)
+@fact("AuthType AWS_IAM", "a signature that is not right is refused, and why", source=AUTH)
+def test_a_wrong_signature_is_refused(iam_url: str, change: dict[str, Any], told: str) -> None:
+    url, headers = signed("GET", iam_url, **change)
+
+    answer = ask(url, headers=headers)
+
+    assert answer.status == 403
+    assert json.loads(answer.body)["message"].startswith(told)
+
+
+@fact("AuthType AWS_IAM", "what was changed after signing is refused", source=AUTH)
+def test_a_changed_request_is_refused(iam_url: str) -> None:
+    url, headers = signed("POST", iam_url, body=b"1")
+
+    assert ask(url, "POST", b"2", headers).status == 403
+    assert ask(url + "?more=1", "POST", b"1", headers).status == 403
+
+
+@fact("AuthType AWS_IAM", "an old signature has expired", source=AUTH)
+def test_an_old_signature_has_expired(iam_url: str) -> None:
+    url, headers = signed("GET", iam_url)
+    headers["X-Amz-Date"] = "20200101T000000Z"
+
+    assert (
+        "Signature expired: 20200101T000000Z is now earlier than"
+        in json.loads(ask(url, headers=headers).body)["message"]
+    )
+
+
+@fact("AuthType AWS_IAM", "other accounts need both statements of the function's policy", source=AUTH)
+def test_another_account_needs_the_policy(awslambda: Any, function: Maker) -> None:
+    name, other = function(ECHO), "210987654321"
+    url = str(awslambda.create_function_url_config(FunctionName=name, AuthType="AWS_IAM")["FunctionUrl"])
+
+    def status() -> int:
+        where, headers = signed("GET", url, key=other)
+        return ask(where, headers=headers).status
+
+    before = status()
+    awslambda.add_permission(
+        FunctionName=name,
+        StatementId="u",
+        Action="lambda:InvokeFunctionUrl",
+        Principal=other,
+        FunctionUrlAuthType="AWS_IAM",
+    )
+    awslambda.add_permission(
+        FunctionName=name, StatementId="f", Action="lambda:InvokeFunction", Principal=other, InvokedViaFunctionUrl=True
+    )
+
+    assert (before, status()) == (403, 200)

@@ -440,6 +440,7 @@ def test_reserved_concurrency_of_nothing_switches_a_function_off(awslambda: Any,
     assert refused.code == "TooManyRequestsException"
     assert refused.body["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
     assert refused.message == "Rate Exceeded."
+    assert refused.body["ResponseMetadata"]["HTTPHeaders"]["retry-after"] == "1"
 
 
 @fact(

@@ -72,4 +72,4 @@ def _of_function(function: Function) -> Iterator[Difference]:
     if function.recursive_loop == "Terminate":
         yield Difference("RecursiveLoop", "loops are not detected")
     if any(url.auth_type == "AWS_IAM" for url in function.urls.values()):
-        yield Difference("FunctionUrl.AuthType", "a signature must be there, but it is not verified")
+        yield Difference("FunctionUrl.AuthType", "signatures are verified; what the caller's identity may do is not")

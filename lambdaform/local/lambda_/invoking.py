@@ -269,7 +269,13 @@ def decide_version(alias: Alias, below: Callable[[int], int]) -> str:
 
 def throttled(reason: str) -> AwsFault:
     """429 with its reason."""
-    return AwsFault("TooManyRequestsException", "Rate Exceeded.", status=429, fields={"Reason": reason})
+    return AwsFault(
+        "TooManyRequestsException",
+        "Rate Exceeded.",
+        status=429,
+        fields={"Reason": reason},
+        headers={"Retry-After": "1"},
+    )
 
 
 def refused(fault: AwsFault, request_id: str) -> Outcome:
