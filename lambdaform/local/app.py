@@ -29,6 +29,7 @@ from lambdaform.local.lambda_.blueprints import Blueprints
 from lambdaform.local.lambda_.code import CodeStore
 from lambdaform.local.lambda_.environment import Blueprint
 from lambdaform.local.lambda_.invoking import Invoking
+from lambdaform.local.lambda_.metrics import Metrics
 from lambdaform.local.lambda_.plane import Plane
 from lambdaform.local.lambda_.processes import Executing, Parents, Spawner, assemble_runtime, has_aws_client
 from lambdaform.local.lambda_.records import Records
@@ -84,7 +85,8 @@ class LocalAws:
         self.folder = self._private.path
         self.data = MotoServices(clock=self.clock)
         self.trace = Trace(self.clock.now)
-        self.plumbing = Plumbing(clock=self.clock, ids=self.ids, data=self.data, trace=self.trace)
+        self.metrics = Metrics(self.data)
+        self.plumbing = Plumbing(clock=self.clock, ids=self.ids, data=self.data, trace=self.trace, metrics=self.metrics)
         self.store = Store()
         self.logs = LogStore(self.clock.now)
         self.records = Records()
@@ -114,7 +116,9 @@ class LocalAws:
             settle_after=options.settle_after,
         )
         self.blueprints = Blueprints(self.plane, self.spawner, runtime)
-        self.invoking = Invoking(self.plane, self.blueprints, self.records, faults=self.faults, trace=self.trace)
+        self.invoking = Invoking(
+            self.plane, self.blueprints, self.records, faults=self.faults, trace=self.trace, metrics=self.metrics
+        )
         self.plumbing.connect(self.invoking, permits=self.invoking.permits)
         self.keys = Keys()
         self.urls = Urls(self.plane, self.invoking, self.keys)
@@ -133,7 +137,7 @@ class LocalAws:
             address=lambda: self.address,
             new_id=self.ids.uuid,
             learn=self.keys.learn,
-            before=Arrivals(clock=self.clock, faults=self.faults, trace=self.trace),
+            before=Arrivals(clock=self.clock, faults=self.faults, trace=self.trace, metrics=self.metrics),
         )
         self._dispatch = answering(door.handle)
         self._server: Server | None = None
@@ -221,6 +225,7 @@ class LocalAws:
         self.records.clear()
         self.trace.clear()
         self.faults.clear()
+        self.metrics.clear()
 
     def health(self) -> Mapping[str, object]:
         """What `/_lambdaform/health` says."""

@@ -11,6 +11,7 @@ from lambdaform.local.clock import SystemClock, VirtualClock
 from lambdaform.local.door import Destination
 from lambdaform.local.faults import Faults
 from lambdaform.local.http import Request
+from lambdaform.local.lambda_.metrics import Metrics
 from lambdaform.local.ports import AwsFault
 from lambdaform.local.trace import Trace
 
@@ -22,13 +23,16 @@ PATIENCE = 2.0
 class Arrivals:
     """One per local AWS, called by the door."""
 
-    def __init__(self, *, clock: SystemClock | VirtualClock, faults: Faults, trace: Trace) -> None:
+    def __init__(self, *, clock: SystemClock | VirtualClock, faults: Faults, trace: Trace, metrics: Metrics) -> None:
         self._clock = clock
         self._faults = faults
         self._trace = trace
+        self._metrics = metrics
 
     async def __call__(self, request: Request, where: Destination | None) -> None:
         """Called with whose request it is; None for what is no AWS service's. Raises the `AwsFault` of a trouble."""
+        if where is not None and where.service == "monitoring":
+            await self._metrics.hand_over()
         header = request.headers.get(HEADER)
         if header is None:
             if isinstance(self._clock, VirtualClock):

@@ -15,6 +15,7 @@ import attrs
 
 from lambdaform.local.clock import Ids, iso
 from lambdaform.local.delivery import Delivery, Parcel
+from lambdaform.local.lambda_.metrics import Metrics, Unit
 from lambdaform.local.ports import AwsFault, Clock, FunctionSettings, Invoker, Json, Outcome, Timer
 from lambdaform.local.sqs.values import Attribute
 
@@ -128,7 +129,8 @@ def dead_letter(event: AsyncEvent, end: End) -> Parcel:
 class AsynchronousQueue:
     """`AsyncQueue`: all events on their way. One per local AWS; `connect` comes before the first event."""
 
-    def __init__(self, *, clock: Clock, ids: Ids, delivery: Delivery) -> None:
+    def __init__(self, *, clock: Clock, ids: Ids, delivery: Delivery, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics
         self._clock = clock
         self._ids = ids
         self._delivery = delivery
@@ -167,6 +169,8 @@ class AsynchronousQueue:
             return  # the function is gone, and with it all that was meant for it
         end = decide_before_attempt(settings)
         if end is None:
+            age = (self._clock.now() - event.accepted_at) * 1000
+            self._count(event, settings, ("AsyncEventAge", age, "Milliseconds"))
             outcome = await invoker.invoke(
                 event.function, event.payload, region=event.region, request_id=event.request_id, trace=event.trace
             )
@@ -193,6 +197,8 @@ class AsynchronousQueue:
     async def _end(self, event: AsyncEvent, end: End, settings: FunctionSettings) -> None:
         """Deliver what an event's end brings: one destination record, and a dead letter when it failed."""
         is_success = end.condition == "Success"
+        if not is_success:
+            self._count(event, settings, ("AsyncEventsDropped", 1, "Count"))
         destination = settings.on_success if is_success else settings.on_failure
         if destination is not None:
             record = destination_record(event, end, settings.arn, self._clock.now())
@@ -205,12 +211,20 @@ class AsynchronousQueue:
                     region=event.region,
                 )
             except AwsFault as error:
+                self._count(event, settings, ("DestinationDeliveryFailures", 1, "Count"))
                 _lost(f"destination {destination}", event, error)
         if not is_success and settings.dead_letter_arn is not None:
             try:
                 self._delivery.send(settings.dead_letter_arn, dead_letter(event, end), source=settings.arn)
             except AwsFault as error:
+                self._count(event, settings, ("DeadLetterErrors", 1, "Count"))
                 _lost(f"dead letter queue {settings.dead_letter_arn}", event, error)
+
+    def _count(self, event: AsyncEvent, settings: FunctionSettings, *values: tuple[str, float, Unit]) -> None:
+        if self._metrics is not None:
+            qualifier = settings.arn.rpartition(":")[2]
+            named = None if qualifier == "$LATEST" else qualifier
+            self._metrics.count(self._clock.now(), event.region, settings.name, *values, qualifier=named)
 
     # State
 

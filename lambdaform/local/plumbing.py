@@ -17,6 +17,7 @@ from lambdaform.local.data import MotoServices
 from lambdaform.local.delivery import Delivery
 from lambdaform.local.differences import Difference
 from lambdaform.local.events import EventBridge
+from lambdaform.local.lambda_.metrics import Metrics
 from lambdaform.local.notifications import Notifications
 from lambdaform.local.notifications.hook import Permits
 from lambdaform.local.pollers import EventPollers
@@ -43,7 +44,9 @@ class _State:
 class Plumbing:
     """The event services of one local AWS."""
 
-    def __init__(self, *, clock: Clock, ids: Ids, data: MotoServices, trace: Trace | None = None) -> None:
+    def __init__(
+        self, *, clock: Clock, ids: Ids, data: MotoServices, trace: Trace | None = None, metrics: Metrics | None = None
+    ) -> None:
         self.delivery = Delivery(clock=clock, ids=ids, trace=trace)
         # Under a virtual clock a receive that waited would wait for a time its own caller holds back.
         self.sqs = Sqs(clock=clock, ids=ids, long_polls=not isinstance(clock, VirtualClock), trace=trace)
@@ -51,7 +54,7 @@ class Plumbing:
         self.events = EventBridge(clock=clock, ids=ids, delivery=self.delivery)
         self.scheduler = Scheduler(clock=clock, ids=ids, delivery=self.delivery)
         self.notifications = Notifications(clock=clock, ids=ids, data=data, delivery=self.delivery)
-        self.asynchronous = AsynchronousQueue(clock=clock, ids=ids, delivery=self.delivery)
+        self.asynchronous = AsynchronousQueue(clock=clock, ids=ids, delivery=self.delivery, metrics=metrics)
         self.pollers = EventPollers(clock=clock, ids=ids, queues=self.sqs, data=data, delivery=self.delivery)
         self.delivery.attach(queues=self.sqs, topics=self.sns, buses=self.events, data=data)
 

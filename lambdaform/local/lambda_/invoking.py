@@ -12,6 +12,7 @@ import attrs
 from lambdaform.local.faults import Faults
 from lambdaform.local.lambda_.blueprints import Blueprints
 from lambdaform.local.lambda_.environment import Ending
+from lambdaform.local.lambda_.metrics import Metrics, Unit
 from lambdaform.local.lambda_.naming import LATEST, Reference, is_version, refer
 from lambdaform.local.lambda_.permissions import decide_permitted
 from lambdaform.local.lambda_.plane import Plane, conflict, function_missing
@@ -54,12 +55,15 @@ class Target:
 class Invoking:
     """Runs functions. One per local AWS."""
 
-    def __init__(self, plane: Plane, blueprints: Blueprints, records: Records, *, faults: Faults, trace: Trace) -> None:
+    def __init__(
+        self, plane: Plane, blueprints: Blueprints, records: Records, *, faults: Faults, trace: Trace, metrics: Metrics
+    ) -> None:
         self._plane = plane
         self._blueprints = blueprints
         self._records = records
         self._faults = faults
         self._trace = trace
+        self._metrics = metrics
 
     # ports.Invoker
 
@@ -152,6 +156,7 @@ class Invoking:
             admission = "ConcurrentInvocationLimitExceeded"
         if admission != "admitted":
             self._trace.add("refusal", target.arn, request_id=request_id, reason=admission)
+            self._count(target, self._plane.clock.now(), ("Throttles", 1, "Count"))
             raise throttled(admission)
         started = self._plane.clock.now()
         segment = self._plane.ids.hex(16)
@@ -165,6 +170,7 @@ class Invoking:
             client_context=client_context,
             sink=sink,
         )
+        busy, unreserved = self._plane.fleet.busy(key)
         lasts = self._faults.duration(function.arn)
         if lasts >= blueprint.timeout and strike is None:
             strike, lasts = "timeout", blueprint.timeout
@@ -178,6 +184,18 @@ class Invoking:
         )
         error = "Unhandled" if ending.is_error else None
         step.details["error"] = error_of(ending)
+        self._count(
+            target,
+            started,
+            ("Invocations", 1, "Count"),
+            ("Errors", int(ending.is_error), "Count"),
+            ("Throttles", 0, "Count"),
+            ("Duration", ending.report.duration, "Milliseconds"),
+            ("ConcurrentExecutions", busy + 1, "Count"),
+        )
+        if function.reserved_concurrency is None:
+            value = ("UnreservedConcurrentExecutions", unreserved + 1.0, "Count")
+            self._metrics.count(started, function.region, "", value)
         self._records.add(
             Record(
                 function=function.arn,
@@ -195,6 +213,13 @@ class Invoking:
         )
         return Ran(Outcome(200, ending.payload, error, version.number, request_id), ending.log, ending.is_streamed)
 
+    def _count(self, target: Target, at: float, *values: tuple[str, float, Unit]) -> None:
+        function = target.function
+        qualifier = target.arn.removeprefix(function.arn).removeprefix(":") or None
+        alias = function.aliases.get(qualifier) if qualifier is not None else None
+        version = target.version.number if alias is not None and alias.weights else None
+        self._metrics.count(at, function.region, function.name, *values, qualifier=qualifier, version=version)
+
     def asked(self, request: str, *, function: str) -> None:
         """Note a request over HTTP, which causes what this task does from here on."""
         self._trace.caused_from_here(self._trace.add("request", request, function=function))
@@ -206,6 +231,7 @@ class Invoking:
                 f"{len(payload)} byte payload is too large for the Event invocation type (limit {LARGEST_EVENT} bytes)"
             )
             raise AwsFault("RequestTooLargeException", text, status=413)
+        self._count(target, self._plane.clock.now(), ("AsyncEventsReceived", 1, "Count"))
         return self._plane.queue.put(
             self._settings(target),
             payload or b"{}",

@@ -103,6 +103,10 @@ class Fleet:
             unreserved_limit=unreserved_limit,
         )
 
+    def busy(self, key: Key) -> tuple[int, int]:
+        """Environments at work now: of `key`'s function, and of all functions of the Region without a reservation."""
+        return self._busy[(key.account, key.region, key.name)], self._unreserved[(key.account, key.region)]
+
     async def serve(
         self,
         key: Key,
