@@ -14,8 +14,7 @@ import pytest
 
 from tests.conformance.facts import fact
 from tests.conformance.test_execution_environment import answer, isolated, until
-from tests.local.conftest import Aws, Maker, environments, payload, start, stop
-from tests.local.test_program import Virtual
+from tests.local.conftest import Aws, Maker, Virtual, environments, payload, start, stop
 
 __all__ = ["isolated"]
 

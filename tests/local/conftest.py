@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import attrs
 import boto3
@@ -118,6 +118,49 @@ def zipped(files: Mapping[str, str]) -> bytes:
 def unique(stem: str = "fn") -> str:
     """A name nobody else has."""
     return f"{stem}-{os.getpid()}-{next(_numbers)}"
+
+
+@attrs.frozen
+class Virtual:
+    """A local AWS on a virtual clock."""
+
+    aws: Aws
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        status, answer = own(self.aws, "POST", "clock", {"advance": seconds})
+        assert status == 200, answer
+
+    def messages(self, arn: str) -> list[str]:
+        """The bodies in a queue."""
+        return [each["body"] for each in own(self.aws, "GET", f"messages?queue={quote(arn)}")[1]]
+
+    def function(self, source: str, **settings: Any) -> str:
+        """Make a function."""
+        name = unique()
+        self.aws.client("lambda").create_function(
+            FunctionName=name,
+            Runtime="python3.11",
+            Handler="app.handler",
+            Role=ROLE,
+            Code={"ZipFile": zipped({"app.py": source})},
+            **settings,
+        )
+        return name
+
+    def queue(self, **attributes: str) -> tuple[str, str]:
+        """Make a queue; gives its URL and ARN."""
+        sqs = self.aws.client("sqs")
+        url = sqs.create_queue(QueueName=unique("queue"), Attributes=attributes)["QueueUrl"]
+        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        return url, found["Attributes"]["QueueArn"]
+
+
+@pytest.fixture(scope="session")
+def virtual(tmp_path_factory: pytest.TempPathFactory) -> Generator[Virtual]:
+    process, aws = start(tmp_path_factory.mktemp("virtual"), "--clock", "virtual")
+    yield Virtual(aws)
+    stop(process)
 
 
 Maker = Callable[..., str]

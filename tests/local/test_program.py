@@ -8,61 +8,16 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
-import attrs
 import pytest
 
-from tests.local.conftest import ROLE, Aws, Maker, own, payload, refusal, start, stop, unique, zipped
+from tests.local.conftest import ROLE, Aws, Maker, Virtual, own, payload, refusal, start, stop, unique, zipped
 
 FAILS = "def handler(event, context):\n    raise ValueError(event)\n"
 COUNTS = "n = 0\ndef handler(event, context):\n    global n\n    n += 1\n    return n\n"
-
-
-@attrs.frozen
-class Virtual:
-    """A local AWS on a virtual clock."""
-
-    aws: Aws
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass."""
-        status, answer = own(self.aws, "POST", "clock", {"advance": seconds})
-        assert status == 200, answer
-
-    def messages(self, arn: str) -> list[str]:
-        """The bodies in a queue."""
-        return [each["body"] for each in own(self.aws, "GET", f"messages?queue={quote(arn)}")[1]]
-
-    def function(self, source: str, **settings: Any) -> str:
-        """Make a function."""
-        name = unique()
-        self.aws.client("lambda").create_function(
-            FunctionName=name,
-            Runtime="python3.11",
-            Handler="app.handler",
-            Role=ROLE,
-            Code={"ZipFile": zipped({"app.py": source})},
-            **settings,
-        )
-        return name
-
-    def queue(self, **attributes: str) -> tuple[str, str]:
-        """Make a queue; gives its URL and ARN."""
-        sqs = self.aws.client("sqs")
-        url = sqs.create_queue(QueueName=unique("queue"), Attributes=attributes)["QueueUrl"]
-        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-        return url, found["Attributes"]["QueueArn"]
-
-
-@pytest.fixture(scope="module")
-def virtual(tmp_path_factory: pytest.TempPathFactory) -> Generator[Virtual]:
-    process, aws = start(tmp_path_factory.mktemp("virtual"), "--clock", "virtual")
-    yield Virtual(aws)
-    stop(process)
 
 
 def test_health_says_what_runs(aws: Aws) -> None:
