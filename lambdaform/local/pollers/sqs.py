@@ -59,6 +59,7 @@ class QueuePoller:
     def start(self) -> None:
         """Begin to take messages."""
         self._watch = self._queues.watch(self._mapping.source_arn, self._schedule)
+        self._schedule()  # for what has been there before
 
     def stop(self) -> None:
         """Take no more; batches in flight end as they do, messages held return when their time is over."""

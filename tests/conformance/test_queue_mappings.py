@@ -1,0 +1,263 @@
+"""Queues as event sources.
+
+https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.conformance.facts import fact
+from tests.local.conftest import Virtual, own, refusal, unique
+
+SQS = "https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html"
+ERRORS = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html"
+SCALING = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html"
+FILTERS = "https://docs.aws.amazon.com/lambda/latest/dg/with-sqs-filtering.html"
+CONFIGURE = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html"
+ECHO = "def handler(event, context):\n    return None\n"
+FAILS = "def handler(event, context):\n    raise ValueError('no')\n"
+NAMES_BAD_ONES = (
+    "def handler(event, context):\n"
+    "    bad = [each['messageId'] for each in event['Records'] if each['body'] == 'bad']\n"
+    "    return {'batchItemFailures': [{'itemIdentifier': each} for each in bad]}\n"
+)
+
+
+def mapped(virtual: Virtual, source: str, queue: str, **settings: Any) -> tuple[str, str]:
+    """A function that reads a queue: its name, and the mapping's UUID."""
+    name = virtual.function(source)
+    client = virtual.aws.client("lambda")
+    made = client.create_event_source_mapping(FunctionName=name, EventSourceArn=queue, **settings)
+    virtual.advance(1)
+    return name, str(made["UUID"])
+
+
+def send(virtual: Virtual, url: str, *bodies: str, **more: Any) -> None:
+    for start in range(0, len(bodies), 10):
+        entries = [{"Id": str(n), "MessageBody": body, **more} for n, body in enumerate(bodies[start : start + 10])]
+        virtual.aws.client("sqs").send_message_batch(QueueUrl=url, Entries=entries)
+
+
+def batches(virtual: Virtual, name: str) -> list[list[str]]:
+    """The bodies of each invocation's records."""
+    found: list[dict[str, Any]] = own(virtual.aws, "GET", f"invocations?function={name}")[1]
+    return [[record["body"] for record in each["event"]["Records"]] for each in found]
+
+
+@fact("records", "carry id, body, attributes, ARN and Region as in Lambda", source=SQS)
+def test_a_message_becomes_a_record(virtual: Virtual) -> None:
+    url, arn = virtual.queue()
+    name, _ = mapped(virtual, ECHO, arn)
+    send(virtual, url, "hello")
+    virtual.advance(1)
+
+    [invocation] = own(virtual.aws, "GET", f"invocations?function={name}")[1]
+    [record] = invocation["event"]["Records"]
+    assert (record["body"], record["eventSource"], record["eventSourceARN"]) == ("hello", "aws:sqs", arn)
+    assert record["attributes"]["ApproximateReceiveCount"] == "1"
+    assert set(record["attributes"]) == {
+        "ApproximateReceiveCount",
+        "SentTimestamp",
+        "SenderId",
+        "ApproximateFirstReceiveTimestamp",
+    }
+    assert record["messageAttributes"] == {}
+
+
+@fact("success", "deletes the batch's messages", source=SQS)
+def test_what_succeeds_is_deleted(virtual: Virtual) -> None:
+    url, arn = virtual.queue()
+    mapped(virtual, ECHO, arn)
+    send(virtual, url, "a", "b")
+    virtual.advance(1)
+
+    assert virtual.messages(arn) == []
+
+
+@fact(
+    "failure",
+    "returns the whole batch after the visibility timeout, and to its dead-letter queue after its receives",
+    source=ERRORS,
+)
+def test_a_failing_batch_comes_back_and_ends_in_the_dead_letter_queue(virtual: Virtual) -> None:
+    _, dead = virtual.queue()
+    redrive = json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": 2})
+    url, arn = virtual.queue(VisibilityTimeout="30", RedrivePolicy=redrive)
+    name, _ = mapped(virtual, FAILS, arn)
+    send(virtual, url, "a", "b")
+
+    virtual.advance(29)
+    before = len(batches(virtual, name))
+    virtual.advance(2)
+    after = len(batches(virtual, name))
+    virtual.advance(60)
+
+    assert before < after
+    assert sorted(virtual.messages(dead)) == ["a", "b"]
+    assert virtual.messages(arn) == []
+
+
+@fact("ReportBatchItemFailures", "only what is named comes back", source=ERRORS)
+def test_only_named_messages_come_back(virtual: Virtual) -> None:
+    url, arn = virtual.queue(VisibilityTimeout="30")
+    mapped(virtual, NAMES_BAD_ONES, arn, FunctionResponseTypes=["ReportBatchItemFailures"])
+    send(virtual, url, "good", "bad", "fine")
+    virtual.advance(1)
+
+    assert virtual.messages(arn) == ["bad"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "left"),
+    [
+        ("None", 0),
+        ("{}", 0),
+        ("{'batchItemFailures': None}", 0),
+        ("{'batchItemFailures': []}", 0),
+        ("'text'", 2),
+        ("{'batchItemFailures': [{'itemIdentifier': ''}]}", 2),
+        ("{'batchItemFailures': [{'itemIdentifier': 'unknown'}]}", 2),
+        ("{'batchItemFailures': [{'id': 'x'}]}", 2),
+    ],
+)
+@fact("ReportBatchItemFailures", "which answers mean success, and which that all has failed", source=ERRORS)
+def test_answers_that_name_nothing_or_nonsense(virtual: Virtual, answer: str, left: int) -> None:
+    url, arn = virtual.queue(VisibilityTimeout="60")
+    source = f"def handler(event, context):\n    return {answer}\n"
+    mapped(virtual, source, arn, FunctionResponseTypes=["ReportBatchItemFailures"])
+    send(virtual, url, "a", "b")
+    virtual.advance(1)
+
+    assert len(virtual.messages(arn)) == left
+
+
+@fact("BatchSize", "bounds a batch; 10 by default", source=CONFIGURE)
+@pytest.mark.parametrize(("settings", "largest"), [({}, 10), ({"BatchSize": 3}, 3)])
+def test_a_batch_has_at_most_its_size(virtual: Virtual, settings: dict[str, Any], largest: int) -> None:
+    url, arn = virtual.queue()
+    name, uuid = mapped(virtual, ECHO, arn, **settings)
+    client = virtual.aws.client("lambda")
+    client.update_event_source_mapping(UUID=uuid, Enabled=False)
+    virtual.advance(1)
+    send(virtual, url, *(str(number) for number in range(25)))
+    client.update_event_source_mapping(UUID=uuid, Enabled=True)
+    virtual.advance(5)
+
+    found = batches(virtual, name)
+    assert sum(len(batch) for batch in found) == 25
+    assert max(len(batch) for batch in found) == largest
+
+
+@fact("MaximumBatchingWindowInSeconds", "gathers messages until it is over", source=CONFIGURE)
+def test_a_window_gathers_messages(virtual: Virtual) -> None:
+    url, arn = virtual.queue(VisibilityTimeout="120")
+    name, _ = mapped(virtual, ECHO, arn, MaximumBatchingWindowInSeconds=20, BatchSize=100)
+    send(virtual, url, "a")
+    virtual.advance(10)
+    send(virtual, url, "b")
+    before = batches(virtual, name)
+    virtual.advance(11)
+
+    assert before == []
+    assert batches(virtual, name) == [["a", "b"]]
+
+
+@fact("FilterCriteria", "messages that do not match are deleted and never seen", source=FILTERS)
+def test_filtered_messages_are_deleted_unseen(virtual: Virtual) -> None:
+    url, arn = virtual.queue()
+    pattern = {"Pattern": json.dumps({"body": {"kind": ["order"]}})}
+    name, _ = mapped(virtual, ECHO, arn, FilterCriteria={"Filters": [pattern]})
+    send(virtual, url, json.dumps({"kind": "order"}), json.dumps({"kind": "other"}), "no json")
+    virtual.advance(1)
+
+    assert batches(virtual, name) == [[json.dumps({"kind": "order"})]]
+    assert virtual.messages(arn) == []
+
+
+@fact("FIFO queues", "keep the order of a group, and a failing batch blocks it", source=SQS)
+def test_a_group_keeps_its_order(virtual: Virtual) -> None:
+    sqs = virtual.aws.client("sqs")
+    attributes = {"FifoQueue": "true", "ContentBasedDeduplication": "true", "VisibilityTimeout": "30"}
+    url = sqs.create_queue(QueueName=f"{unique('q')}.fifo", Attributes=attributes)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    source = (
+        "seen = 0\n"
+        "def handler(event, context):\n"
+        "    global seen\n"
+        "    seen += 1\n"
+        "    if seen == 1:\n"
+        "        raise ValueError\n"
+    )
+    name, _ = mapped(virtual, source, arn, BatchSize=1)
+    for body in ("1", "2", "3"):
+        sqs.send_message(QueueUrl=url, MessageBody=body, MessageGroupId="g")
+    virtual.advance(20)
+    blocked = batches(virtual, name)
+    virtual.advance(60)
+
+    assert blocked == [["1"]]
+    assert batches(virtual, name) == [["1"], ["1"], ["2"], ["3"]]
+
+
+@fact("ScalingConfig", "MaximumConcurrency bounds the batches at work at a time", source=SCALING)
+def test_maximum_concurrency_bounds_batches_at_work(virtual: Virtual) -> None:
+    url, arn = virtual.queue(VisibilityTimeout="300")
+    name, _ = mapped(virtual, ECHO, arn, BatchSize=1, ScalingConfig={"MaximumConcurrency": 2})
+    function = virtual.aws.client("lambda").get_function_configuration(FunctionName=name)["FunctionArn"]
+    own(virtual.aws, "POST", "faults", {"function": function, "lasts": 2})
+    send(virtual, url, *(str(number) for number in range(6)))
+
+    virtual.advance(1)
+    first = len(batches(virtual, name))
+    virtual.advance(2)
+    second = len(batches(virtual, name))
+
+    assert (first, second) == (0, 2)
+
+
+@fact("Enabled", "a mapping that is switched off leaves the queue alone", source=CONFIGURE)
+def test_a_mapping_that_is_off_leaves_the_queue_alone(virtual: Virtual) -> None:
+    url, arn = virtual.queue()
+    name, _ = mapped(virtual, ECHO, arn, Enabled=False)
+    send(virtual, url, "a")
+    virtual.advance(60)
+
+    assert virtual.messages(arn) == ["a"]
+    assert batches(virtual, name) == []
+
+
+@fact(
+    "CreateEventSourceMapping",
+    "refuses a queue whose visibility timeout is below the function's timeout",
+    source=CONFIGURE,
+)
+def test_a_short_visibility_timeout_is_refused(virtual: Virtual) -> None:
+    _, arn = virtual.queue(VisibilityTimeout="2")
+
+    refused = refusal(
+        virtual.aws.client("lambda").create_event_source_mapping,
+        FunctionName=virtual.function(ECHO),
+        EventSourceArn=arn,
+    )
+
+    assert refused.code == "InvalidParameterValueException"
+    assert "Queue visibility timeout: 2 seconds is less than Function timeout: 3 seconds" in refused.message
+
+
+@fact(
+    "ProvisionedPollerConfig",
+    "pollers of one's own",
+    here="not",
+    gap="the poller scales as one without it",
+    source=SCALING,
+)
+def test_provisioned_pollers_are_said_to_have_no_effect(virtual: Virtual) -> None:
+    _, arn = virtual.queue()
+    _, uuid = mapped(virtual, ECHO, arn, ProvisionedPollerConfig={"MinimumPollers": 2, "MaximumPollers": 4})
+
+    said = own(virtual.aws, "GET", "fidelity")[1]["resources"][uuid]
+    assert "ProvisionedPollerConfig" in {each["setting"] for each in said}

@@ -1,0 +1,184 @@
+"""Streams as event sources.
+
+https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from tests.conformance.facts import fact
+from tests.local.conftest import Virtual, own, unique
+
+KINESIS = "https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html"
+BATCHES = "https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html"
+DYNAMODB = "https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html"
+WINDOWS = "https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-windows.html"
+ECHO = "def handler(event, context):\n    return None\n"
+FAILS = "def handler(event, context):\n    raise ValueError('no')\n"
+FAILS_ON_BAD = (
+    "import base64\n"
+    "def handler(event, context):\n"
+    "    if any(base64.b64decode(each['kinesis']['data']) == b'bad' for each in event['Records']):\n"
+    "        raise ValueError('bad')\n"
+)
+
+
+def stream(virtual: Virtual) -> tuple[str, str]:
+    kinesis = virtual.aws.client("kinesis")
+    name = unique("stream")
+    kinesis.create_stream(StreamName=name, ShardCount=1)
+    return name, kinesis.describe_stream(StreamName=name)["StreamDescription"]["StreamARN"]
+
+
+def mapped(virtual: Virtual, source: str, arn: str, **settings: Any) -> tuple[str, str]:
+    name = virtual.function(source)
+    made = virtual.aws.client("lambda").create_event_source_mapping(
+        FunctionName=name, EventSourceArn=arn, **{"StartingPosition": "TRIM_HORIZON", **settings}
+    )
+    virtual.advance(1)
+    return name, str(made["UUID"])
+
+
+def put(virtual: Virtual, name: str, *data: str) -> None:
+    for each in data:
+        virtual.aws.client("kinesis").put_record(StreamName=name, Data=each.encode(), PartitionKey="p")
+
+
+def batches(virtual: Virtual, name: str) -> list[list[str]]:
+    found: list[dict[str, Any]] = own(virtual.aws, "GET", f"invocations?function={name}")[1]
+    return [[base64.b64decode(r["kinesis"]["data"]).decode() for r in each["event"]["Records"]] for each in found]
+
+
+@fact("Kinesis", "records arrive in order, with data in base64", source=KINESIS)
+def test_records_arrive_in_order(virtual: Virtual) -> None:
+    name, arn = stream(virtual)
+    function, _ = mapped(virtual, ECHO, arn)
+    put(virtual, name, "1", "2", "3")
+    virtual.advance(2)
+
+    assert [data for batch in batches(virtual, function) for data in batch] == ["1", "2", "3"]
+
+
+@fact("StartingPosition", "TRIM_HORIZON begins with what is there, LATEST with what comes", source=KINESIS)
+def test_a_mapping_begins_where_it_is_told(virtual: Virtual) -> None:
+    name, arn = stream(virtual)
+    put(virtual, name, "old")
+    everything, _ = mapped(virtual, ECHO, arn)
+    latest, _ = mapped(virtual, ECHO, arn, StartingPosition="LATEST")
+    put(virtual, name, "new")
+    virtual.advance(2)
+
+    assert [data for batch in batches(virtual, everything) for data in batch] == ["old", "new"]
+    assert [data for batch in batches(virtual, latest) for data in batch] == ["new"]
+
+
+@fact(
+    "failure", "blocks its shard until MaximumRetryAttempts; then the records are told of to OnFailure", source=KINESIS
+)
+def test_a_failing_batch_blocks_its_shard_until_given_up(virtual: Virtual) -> None:
+    name, arn = stream(virtual)
+    _, kept = virtual.queue()
+    function, _ = mapped(
+        virtual,
+        FAILS_ON_BAD,
+        arn,
+        BatchSize=1,
+        MaximumRetryAttempts=1,
+        DestinationConfig={"OnFailure": {"Destination": kept}},
+    )
+    put(virtual, name, "bad", "good")
+    virtual.advance(120)
+
+    [record] = [json.loads(body) for body in virtual.messages(kept)]
+    assert batches(virtual, function) == [["bad"], ["bad"], ["good"]]
+    assert record["requestContext"]["condition"] == "RetryAttemptsExhausted"
+    assert record["KinesisBatchInfo"]["batchSize"] == 1
+    assert record["KinesisBatchInfo"]["streamArn"] == arn
+
+
+@fact("BisectBatchOnFunctionError", "halves a failing batch until the bad record stands alone", source=KINESIS)
+def test_a_failing_batch_is_halved(virtual: Virtual) -> None:
+    name, arn = stream(virtual)
+    put(virtual, name, "1", "2", "bad", "4")
+    function, _ = mapped(virtual, FAILS_ON_BAD, arn, BisectBatchOnFunctionError=True, MaximumRetryAttempts=3)
+    virtual.advance(600)
+
+    found = batches(virtual, function)
+    assert found[0] == ["1", "2", "bad", "4"]
+    assert ["1", "2"] in found
+    assert ["bad"] in found
+    assert ["4"] in found
+
+
+@fact("ReportBatchItemFailures", "goes on from the lowest sequence number that failed", source=BATCHES)
+def test_a_named_failure_goes_on_from_there(virtual: Virtual) -> None:
+    name, arn = stream(virtual)
+    put(virtual, name, "1", "2", "3")
+    source = (
+        "seen = 0\n"
+        "def handler(event, context):\n"
+        "    global seen\n"
+        "    seen += 1\n"
+        "    if seen == 1:\n"
+        "        number = event['Records'][1]['kinesis']['sequenceNumber']\n"
+        "        return {'batchItemFailures': [{'itemIdentifier': number}]}\n"
+    )
+    function, _ = mapped(virtual, source, arn, FunctionResponseTypes=["ReportBatchItemFailures"])
+    virtual.advance(60)
+
+    assert batches(virtual, function) == [["1", "2", "3"], ["2", "3"]]
+
+
+@fact("MaximumRecordAgeInSeconds", "gives up records that are too old", source=KINESIS)
+def test_old_records_are_given_up(virtual: Virtual) -> None:
+    name, arn = stream(virtual)
+    _, kept = virtual.queue()
+    mapped(virtual, FAILS, arn, MaximumRecordAgeInSeconds=60, DestinationConfig={"OnFailure": {"Destination": kept}})
+    put(virtual, name, "1")
+    virtual.advance(300)
+
+    [record] = [json.loads(body) for body in virtual.messages(kept)]
+    assert record["requestContext"]["condition"] == "RecordAgeExceeded"
+
+
+@fact("DynamoDB streams", "changes arrive as the stream's view shows them, filtered by FilterCriteria", source=DYNAMODB)
+def test_changes_of_a_table_arrive_filtered(virtual: Virtual) -> None:
+    dynamodb = virtual.aws.client("dynamodb")
+    table = unique("table")
+    dynamodb.create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )
+    arn = dynamodb.describe_table(TableName=table)["Table"]["LatestStreamArn"]
+    pattern = {"Pattern": json.dumps({"eventName": ["INSERT"], "dynamodb": {"Keys": {"id": {"S": ["a"]}}}})}
+    function, _ = mapped(virtual, ECHO, arn, FilterCriteria={"Filters": [pattern]})
+    for key in ("a", "b"):
+        dynamodb.put_item(TableName=table, Item={"id": {"S": key}})
+    virtual.advance(2)
+
+    found: list[dict[str, Any]] = own(virtual.aws, "GET", f"invocations?function={function}")[1]
+    [record] = [record for each in found for record in each["event"]["Records"]]
+    assert (record["eventName"], record["eventSource"]) == ("INSERT", "aws:dynamodb")
+    assert record["dynamodb"]["NewImage"] == {"id": {"S": "a"}}
+    assert record["eventSourceARN"] == arn
+
+
+@fact(
+    "ParallelizationFactor, TumblingWindowInSeconds",
+    "more batches of a shard at a time; state over a window",
+    here="not",
+    gap="one batch of a shard is worked off at a time, and no state is kept; said when the mapping is made",
+    source=WINDOWS,
+)
+def test_what_streams_do_not_do_here_is_said(virtual: Virtual) -> None:
+    _, arn = stream(virtual)
+    _, uuid = mapped(virtual, ECHO, arn, ParallelizationFactor=2, TumblingWindowInSeconds=30)
+
+    said = {each["setting"] for each in own(virtual.aws, "GET", "fidelity")[1]["resources"][uuid]}
+    assert {"ParallelizationFactor", "TumblingWindowInSeconds"} <= said
