@@ -1,6 +1,6 @@
 """Speed as ratios: everything beside its floor or its peer, measured in one run on one machine.
 
-python benchmarks/run.py [commands] [plan] [invoke] [endurance]
+python benchmarks/run.py [commands] [plan] [invoke] [endurance] [events]
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from endurance import endurance
+from events import events
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -164,7 +165,8 @@ def invoke() -> None:
             file.writestr("m.py", "def handler(event, context):\n    return {}\n")
         client.create_function(
             FunctionName="f",
-            Runtime="python3.13",
+            # The one AWS's own runtime client is installed for.
+            Runtime=f"python{sys.version_info.major}.{sys.version_info.minor}",
             Handler="m.handler",
             Role="arn:aws:iam::123456789012:role/r",
             Code={"ZipFile": archive.getvalue()},
@@ -193,8 +195,8 @@ def invoke() -> None:
 
 def main(names: Sequence[str]) -> None:
     """All parts, or those named."""
-    parts = {"commands": commands, "plan": plan, "invoke": invoke, "endurance": endurance}
-    for name in names or ("commands", "plan", "invoke"):
+    parts = {"commands": commands, "plan": plan, "invoke": invoke, "endurance": endurance, "events": events}
+    for name in names or ("commands", "plan", "invoke", "events"):
         parts[name]()
 
 

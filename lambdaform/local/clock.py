@@ -146,14 +146,13 @@ class SystemClock:
             self._on_bug(error)
 
 
-@attrs.define(order=True)
+@attrs.define(eq=False)
 class _Due:
-    """A timer of the virtual clock: ordered by time, then by arrival."""
+    """A timer of the virtual clock."""
 
     when: float
-    arrival: int
-    action: Callable[[], None] | None = attrs.field(order=False)
-    context: contextvars.Context = attrs.field(order=False, factory=contextvars.copy_context)
+    action: Callable[[], None] | None
+    context: contextvars.Context = attrs.field(factory=contextvars.copy_context)
     """That of whoever set it, as with timers of an event loop."""
 
     def cancel(self) -> None:
@@ -181,7 +180,8 @@ class VirtualClock:
         self._now = start
         self._on_bug = on_bug
         self._arrivals = itertools.count()
-        self._timers: list[_Due] = []
+        self._timers: list[tuple[float, int, _Due]] = []
+        """By time, then by arrival."""
         self._works: dict[asyncio.Task[None], _Work] = {}
         self._changed: asyncio.Event | None = None
         self._turn = asyncio.Lock()
@@ -192,8 +192,8 @@ class VirtualClock:
 
     def call_at(self, when: float, action: Callable[[], None]) -> _Due:
         """Run `action` when the clock gets to `when`; what is due already runs at the next settling or advancing."""
-        due = _Due(when, next(self._arrivals), action)
-        heapq.heappush(self._timers, due)
+        due = _Due(when, action)
+        heapq.heappush(self._timers, (when, next(self._arrivals), due))
         return due
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -320,16 +320,16 @@ class VirtualClock:
         await asyncio.gather(*works, return_exceptions=True)
 
     def _next_due(self) -> float | None:
-        while self._timers and self._timers[0].action is None:
+        while self._timers and self._timers[0][2].action is None:
             heapq.heappop(self._timers)
-        return self._timers[0].when if self._timers else None
+        return self._timers[0][0] if self._timers else None
 
     def _run_due(self) -> bool:
         """Run the first timer that is due; False when there is none."""
         due = self._next_due()
         if due is None or due > self._now:
             return False
-        timer = heapq.heappop(self._timers)
+        _, _, timer = heapq.heappop(self._timers)
         try:
             if timer.action is not None:
                 timer.context.run(timer.action)
