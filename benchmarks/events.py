@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import statistics
+import sys
 import time
 import zipfile
 from io import BytesIO
@@ -21,6 +22,8 @@ from lambdaform.local.delivery import Delivery
 from lambdaform.local.ports import FunctionSettings, Outcome
 from lambdaform.local.process import LocalProcess, start
 
+HERE = f"python{sys.version_info.major}.{sys.version_info.minor}"
+"""The runtime that AWS's own runtime client is installed for."""
 ROLE = "arn:aws:iam::123456789012:role/r"
 ANSWERS = "def handler(event, context):\n    return None\n"
 FAILS = "def handler(event, context):\n    raise ValueError('no')\n"
@@ -39,7 +42,7 @@ def function(local: LocalProcess, name: str, source: str) -> str:
         file.writestr("m.py", source)
     awslambda = client(local, "lambda")
     made = awslambda.create_function(
-        FunctionName=name, Runtime="python3.11", Handler="m.handler", Role=ROLE, Code={"ZipFile": archive.getvalue()}
+        FunctionName=name, Runtime=HERE, Handler="m.handler", Role=ROLE, Code={"ZipFile": archive.getvalue()}
     )
     awslambda.get_waiter("function_active_v2").wait(FunctionName=name)
     return str(made["FunctionArn"])

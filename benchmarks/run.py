@@ -1,6 +1,6 @@
 """Speed as ratios: everything beside its floor or its peer, measured in one run on one machine.
 
-python benchmarks/run.py [commands] [plan] [invoke] [endurance] [events]
+python benchmarks/run.py [commands] [plan] [invoke] [environments] [endurance] [events]
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from endurance import endurance
+from environments import environments
 from events import events
 
 HERE = Path(__file__).parent
@@ -195,8 +196,15 @@ def invoke() -> None:
 
 def main(names: Sequence[str]) -> None:
     """All parts, or those named."""
-    parts = {"commands": commands, "plan": plan, "invoke": invoke, "endurance": endurance, "events": events}
-    for name in names or ("commands", "plan", "invoke", "events"):
+    parts = {
+        "commands": commands,
+        "plan": plan,
+        "invoke": invoke,
+        "endurance": endurance,
+        "environments": environments,
+        "events": events,
+    }
+    for name in names or ("commands", "plan", "invoke", "environments", "events"):
         parts[name]()
 
 
