@@ -16,7 +16,7 @@ import attrs
 from lambdaform.local.clock import Ids, iso
 from lambdaform.local.delivery import Delivery, Parcel
 from lambdaform.local.lambda_.metrics import Metrics, Unit
-from lambdaform.local.ports import AwsFault, Clock, FunctionSettings, Invoker, Json, Outcome, Timer
+from lambdaform.local.ports import RECURSION, AwsFault, Clock, FunctionSettings, Invoker, Json, Outcome, Timer
 from lambdaform.local.sqs.values import Attribute
 
 FIRST_WAIT = 60.0
@@ -78,6 +78,8 @@ def decide_after_attempt(event: AsyncEvent, outcome: Outcome, settings: Function
     """
     if outcome.fault is None and outcome.function_error is None:
         return End("Success")
+    if outcome.fault is not None and outcome.fault.code == RECURSION:
+        return End("RetriesExhausted")
     if outcome.fault is not None:
         wait = min(LAST_THROTTLE_WAIT, FIRST_THROTTLE_WAIT * 2.0 ** min(event.refusals - 1, 30))
     else:

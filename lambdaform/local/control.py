@@ -202,11 +202,12 @@ class Control:
     async def _fidelity(self, request: Request) -> Json:
         name = dict(parse_qsl(request.query)).get("function")
         found: dict[str, list[dict[str, str]]] = {}
+        is_isolated = self._aws.spawner.isolation == "namespaces"
         for function in self._aws.store.functions.values():
             if name in (None, function.name, function.arn):
                 found[function.arn] = [
                     {"setting": each.setting, "says": each.says}
-                    for each in not_honoured(function, is_isolated=self._aws.spawner.isolation == "namespaces")
+                    for each in not_honoured(function, is_isolated=is_isolated, now=self._aws.clock.now())
                 ]
         others = {
             resource: [{"setting": each.setting, "says": each.says} for each in held]

@@ -18,6 +18,10 @@ ACCOUNT = "123456789012"
 """The account every caller of the local AWS is in, unless their access key is itself a 12-digit account number."""
 
 
+RECURSION = "RecursiveInvocationException"
+"""The code of what stops a loop of functions; trying again does not help."""
+
+
 class AwsFault(Exception):
     """An error as an AWS service answers it: shaped for the wire by the protocol of the service that raised it."""
 

@@ -91,6 +91,16 @@ class Trace:
     def _numbers_of(self, *keys: str) -> tuple[int, ...]:
         return tuple(number for key in keys if (number := self._known.get(key)) is not None)
 
+    def repeats(self, subject: str) -> int:
+        """How many invocations of a function (by its unqualified ARN) the chain holds that leads here."""
+        count, numbers = 0, _causes.get()
+        while numbers and self._steps and numbers[0] >= self._steps[0].number:
+            step = self._steps[numbers[0] - self._steps[0].number]
+            if step.what == "invocation" and (step.subject == subject or step.subject.startswith(f"{subject}:")):
+                count += 1
+            numbers = step.causes
+        return count
+
     def knows(self, key: str) -> bool:
         """Whether a step of that key is known."""
         return key in self._known

@@ -107,13 +107,13 @@ def test_metrics_are_listed(aws: Aws, awslambda: Any, function: Maker) -> None:
 
 
 @fact(
-    "OffsetLag, CPUThrottles, signature and recursion metrics",
+    "OffsetLag, CPUThrottles, SignatureValidationErrors",
     "are told",
     here="not",
-    gap="what they would count is not there: Kafka, managed instances, signature checks, loop detection",
+    gap="what they would count is not there: Kafka, managed instances, signature checks",
     source=METRICS,
 )
 def test_metrics_of_what_is_not_there_are_not_listed(aws: Aws) -> None:
     listed = {each["MetricName"] for each in aws.client("cloudwatch").list_metrics(Namespace="AWS/Lambda")["Metrics"]}
 
-    assert not listed & {"OffsetLag", "CPUThrottles", "SignatureValidationErrors", "RecursiveInvocationsDropped"}
+    assert not listed & {"OffsetLag", "CPUThrottles", "SignatureValidationErrors"}

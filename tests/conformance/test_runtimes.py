@@ -17,7 +17,7 @@ import pytest
 
 from lambdaform.local.lambda_.interpreters import node, pythons
 from tests.conformance.facts import fact
-from tests.local.conftest import ROLE, payload, refusal, unique, zipped
+from tests.local.conftest import ROLE, Aws, own, payload, refusal, unique, zipped
 
 PYTHON = "https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html"
 NODE = "https://docs.aws.amazon.com/lambda/latest/dg/lambda-nodejs.html"
@@ -307,3 +307,19 @@ def test_a_runtime_that_is_not_run_here_says_so(awslambda: Any) -> None:
 
     assert (refused.status, refused.code) == (501, "NotImplemented")
     assert "not java21" in refused.message
+
+
+@fact(
+    "Runtime",
+    "new functions of a runtime past its date are refused",
+    here="partly",
+    gap="they are made and run, and it is said which AWS would refuse",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html",
+)
+def test_a_runtime_past_its_date_is_said(aws: Aws, awslambda: Any) -> None:
+    name = made(awslambda, "python3.8", "app.handler", zipped({"app.py": ""}))
+
+    _, said = own(aws, "GET", f"fidelity?function={name}")
+
+    [differences] = said["functions"].values()
+    assert "AWS makes no new functions of python3.8 since 2026-06-01" in {each["says"] for each in differences}

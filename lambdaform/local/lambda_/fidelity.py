@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 
 import attrs
@@ -10,6 +11,7 @@ from lambdaform.local.lambda_.blueprints import HERE, why_not_run
 from lambdaform.local.lambda_.interpreters import node, pythons
 from lambdaform.local.lambda_.launching import NODE, PYTHON, language_of, of_python
 from lambdaform.local.lambda_.values import Function, Version
+from lambdaform.model.runtimes import RUNTIMES
 
 
 @attrs.frozen
@@ -20,9 +22,17 @@ class Difference:
     says: str
 
 
-def not_honoured(function: Function, *, is_isolated: bool) -> list[Difference]:
+def not_honoured(function: Function, *, is_isolated: bool, now: float) -> list[Difference]:
     """The settings of a function's `$LATEST` that have no effect here."""
-    return [*_of_version(function.latest, is_isolated=is_isolated), *_of_function(function)]
+    version = function.latest
+    return [*_of_age(version, now), *_of_version(version, is_isolated=is_isolated), *_of_function(function)]
+
+
+def _of_age(version: Version, now: float) -> Iterator[Difference]:
+    runtime = RUNTIMES.get(version.runtime)
+    today = datetime.datetime.fromtimestamp(now, datetime.UTC).date()
+    if runtime is not None and runtime.create_blocked is not None and runtime.create_blocked <= today:
+        yield Difference("Runtime", f"AWS makes no new functions of {version.runtime} since {runtime.create_blocked}")
 
 
 def _of_version(version: Version, *, is_isolated: bool) -> Iterator[Difference]:
@@ -69,7 +79,5 @@ def _of_function(function: Function) -> Iterator[Difference]:
     yield Difference("Role", "the role's permissions are not enforced, and it need not exist")
     if function.signing_config:
         yield Difference("CodeSigningConfig", "signatures are not checked")
-    if function.recursive_loop == "Terminate":
-        yield Difference("RecursiveLoop", "loops are not detected")
     if any(url.auth_type == "AWS_IAM" for url in function.urls.values()):
         yield Difference("FunctionUrl.AuthType", "signatures are verified; what the caller's identity may do is not")

@@ -20,7 +20,7 @@ from lambdaform.local.lambda_.records import Record, Records
 from lambdaform.local.lambda_.running import ACCOUNT_CONCURRENCY, Key
 from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Event
 from lambdaform.local.lambda_.values import Alias, AsyncConfig, Function, Version
-from lambdaform.local.ports import ACCOUNT, AwsFault, FunctionSettings, Json, Outcome
+from lambdaform.local.ports import ACCOUNT, RECURSION, AwsFault, FunctionSettings, Json, Outcome
 from lambdaform.local.trace import Trace, child_header
 
 LARGEST_EVENT = 1_048_576
@@ -28,6 +28,9 @@ LARGEST_EVENT = 1_048_576
 LARGEST_REQUEST = LARGEST_RESPONSE
 TAIL = 4096
 
+MOST_IN_CHAIN = 16
+"""Invocations of one function in a chain of events; the next is dropped.
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html"""
 _RETRIES = 2
 _EVENT_AGE = 21_600
 
@@ -146,6 +149,10 @@ class Invoking:
             raise conflict(text)
         blueprint = await self._blueprints.of(function, version)
         key = Key(function.account, function.region, function.name, version.number, version.generation)
+        if function.recursive_loop == "Terminate" and self._trace.repeats(function.arn) >= MOST_IN_CHAIN:
+            self._trace.add("refusal", target.arn, request_id=request_id, reason="recursive loop")
+            self._count(target, self._plane.clock.now(), ("RecursiveInvocationsDropped", 1, "Count"))
+            raise recursive()
         strike = self._faults.take(function.arn)
         admission = self._plane.fleet.admit(
             key,
@@ -302,6 +309,11 @@ def throttled(reason: str) -> AwsFault:
         fields={"Reason": reason},
         headers={"Retry-After": "1"},
     )
+
+
+def recursive() -> AwsFault:
+    """What stops a function that invokes itself, directly or by way of a queue, topic or bucket."""
+    return AwsFault(RECURSION, "Recursive invocation detected.", status=400)
 
 
 def refused(fault: AwsFault, request_id: str) -> Outcome:
