@@ -54,6 +54,17 @@ class Lines:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             self._status.update(", ".join(names[:3]) + more)
 
+    def _say(self, text: str, *, even_if_quiet: bool = False) -> None:
+        """One message on stderr; above what is going on, where that is shown."""
+        if self._status is not None:
+            from rich.text import Text
+
+            self._status.console.print(Text.from_ansi(text), soft_wrap=True)
+        elif even_if_quiet:
+            click.echo(text, err=True)
+        else:
+            self._options.say(text)
+
     def started(self, change: Change) -> None:
         """A step begins."""
         with self._lock:
@@ -63,7 +74,7 @@ class Lines:
             if self._json:
                 print_line({"event": "started", "address": change.address, "action": change.action.word})
             elif self._options.verbose:
-                self._options.say(f"        {_DOING[change.action]} {change.address}")
+                self._say(f"        {_DOING[change.action]} {change.address}")
 
     def done(self, change: Change, *, called: bool) -> None:
         """A step is done."""
@@ -85,7 +96,7 @@ class Lines:
                 return
             word = f"{change.action.word}d" if called else "already so"
             mark = click.style("ok", fg="green")
-            self._options.say(f"  {mark}  {self._count:>3}/{self._total} {word} {change.address} ({seconds:.1f} s)")
+            self._say(f"  {mark}  {self._count:>3}/{self._total} {word} {change.address} ({seconds:.1f} s)")
 
     def failed(self, change: Change, message: str, hint: str | None) -> None:
         """A step went wrong."""
@@ -98,7 +109,7 @@ class Lines:
                 return
             where = f"{change.node.resource.where}  " if change.node else ""
             text = click.style("failed", fg="red", bold=True) + f" {where}{change.address}\n    {message}"
-            click.echo(text + (f"\n    {hint}" if hint else ""), err=True)
+            self._say(text + (f"\n    {hint}" if hint else ""), even_if_quiet=True)
 
     def skipped(self, change: Change, because: str) -> None:
         """A step could not be tried."""
@@ -109,4 +120,4 @@ class Lines:
             if self._json:
                 print_line({"event": "skipped", "address": change.address, "because": because})
                 return
-            self._options.say(f"  {click.style('skipped', fg='yellow')} {change.address}: it needs {because}")
+            self._say(f"  {click.style('skipped', fg='yellow')} {change.address}: it needs {because}")

@@ -50,7 +50,7 @@ class Running:
         finally:
             connection.close()
         if answer.status >= 400:
-            raise LambdaformError(f"the local AWS refused {method} {path}: {content.decode(errors='replace')}")
+            raise LambdaformError(f"the local AWS refused: {_reason(content)}")
         return json.loads(content) if content else None
 
     def is_alive(self) -> bool:
@@ -59,6 +59,14 @@ class Running:
             return self.request("GET", "/_lambdaform/health", timeout=2).get("instance") == self.instance
         except (LambdaformError, ValueError, AttributeError):
             return False
+
+
+def _reason(content: bytes) -> str:
+    """What an answer of the local AWS's own paths says went wrong."""
+    try:
+        return str(json.loads(content)["error"])
+    except (ValueError, KeyError, TypeError):
+        return content.decode(errors="replace")
 
 
 @attrs.define
