@@ -14,7 +14,7 @@ import pytest
 
 from lambdaform.local.lambda_ import platform_log
 from lambdaform.local.lambda_.code import CodeStore
-from lambdaform.local.lambda_.environment import exit_reason
+from lambdaform.local.lambda_.endings import exit_reason
 from lambdaform.local.lambda_.invoking import decide_version
 from lambdaform.local.lambda_.permissions import decide_permitted, make_statement
 from lambdaform.local.lambda_.records import MOST_RECORDS, Record, Records

@@ -9,9 +9,7 @@ the pool's business.
 from __future__ import annotations
 
 import asyncio
-import json
 import math
-import os
 import shutil
 import signal
 import tempfile
@@ -26,6 +24,7 @@ import attrs
 
 from lambdaform.local.faults import Strike
 from lambdaform.local.lambda_ import platform_log
+from lambdaform.local.lambda_.endings import Status, Turn, answer_of, error_type_of
 from lambdaform.local.lambda_.family import Family
 from lambdaform.local.lambda_.launching import Launch
 from lambdaform.local.lambda_.output import Output
@@ -86,8 +85,7 @@ class Ending:
     """How one invocation ended, with what it logged."""
 
     payload: bytes
-    status: Literal["success", "error", "timeout"]
-    """`error` for whatever ended the process; a function's own error is a `success` of the platform."""
+    status: Status
     is_error: bool
     error_type: str | None
     is_streamed: bool
@@ -95,9 +93,6 @@ class Ending:
     log: str
     report: platform_log.Report
     was_cold: bool
-
-
-Turn = Literal["ready", "init-error", "exited", "timeout", "out-of-memory", "too-large", "unstartable"]
 
 
 class Environment:
@@ -307,7 +302,7 @@ class Environment:
 
     def _report_init(self, phase: str, turn: Turn, duration: float) -> None:
         self._drain()
-        kind = None if turn == "timeout" else self._error_type(turn)
+        kind = None if turn == "timeout" else error_type_of(turn, self._reply)
         self._platform(
             platform_log.init_report(
                 self.blueprint.log_style,
@@ -379,32 +374,15 @@ class Environment:
         duration = min((finished - begun) * 1000, timeout * 1000) if turn == "timeout" else (finished - begun) * 1000
         if turn == "exited" and self._reply is not None and self._reply.error_type is None:
             turn = "ready"  # it answered and left: the answer counts
-        reply = self._reply
-        status: Literal["success", "error", "timeout"] = "success"
-        error_type: str | None = None
-        match turn:
-            case "ready" if reply is not None:
-                payload, is_error, error_type = reply.body, reply.error_type is not None, reply.error_type
-            case "init-error" if reply is not None:
-                payload, is_error, status, error_type = reply.body, True, "error", reply.error_type
-            case "unstartable":
-                error_type = "Runtime.InvalidEntrypoint"
-                text = f"RequestId: {event.request_id} Error: {self.blueprint.launch.flaw}"
-                payload, is_error, status = _error(text, error_type, type_first=True), True, "error"
-            case "too-large":
-                text = f"Response payload size exceeded maximum allowed payload size ({LARGEST_RESPONSE} bytes)."
-                payload, is_error = _error(text, "Function.ResponseSizeTooLarge"), True
-                error_type = "Function.ResponseSizeTooLarge"
-            case "timeout":
-                text = f"RequestId: {event.request_id} Error: Task timed out after {timeout:.2f} seconds"
-                payload, is_error, status = _error(text, "Sandbox.Timedout", type_first=True), True, "timeout"
-                error_type = "Sandbox.Timedout"
-            case _:
-                reason = "Runtime exited with error: signal: killed"
-                if turn != "out-of-memory" and self._process is not None and self._process.exited.done():
-                    reason = exit_reason(self._process.exited.result())
-                payload = _error(f"RequestId: {event.request_id} Error: {reason}", "Runtime.ExitError", type_first=True)
-                is_error, status, error_type = True, "error", self._error_type(turn)
+        reply, process = self._reply, self._process
+        answer = answer_of(
+            turn,
+            reply,
+            request_id=event.request_id,
+            timeout=timeout,
+            exit_status=process.exited.result() if process is not None and process.exited.done() else None,
+            flaw=self.blueprint.launch.flaw,
+        )
         if turn == "timeout":
             self._keep(f"{_stamp(self._now())} {event.request_id} Task timed out after {timeout:.2f} seconds\n\n")
         report = platform_log.Report(
@@ -413,8 +391,8 @@ class Environment:
             memory_size=self.blueprint.memory_size,
             max_memory=self._measure(),
             init_duration=self._init_duration,
-            status=status,
-            error_type=error_type if status == "error" else None,
+            status=answer.status,
+            error_type=answer.error_type if answer.status == "error" else None,
         )
         self._init_duration = None
         self._platform(platform_log.end(style, self._now(), report))
@@ -425,22 +403,15 @@ class Environment:
             self._enter("ready")
         self.idle_since = self._now()
         return Ending(
-            payload=payload,
-            status=status,
-            is_error=is_error,
-            error_type=error_type,
+            payload=answer.payload,
+            status=answer.status,
+            is_error=answer.is_error,
+            error_type=answer.error_type,
             is_streamed=reply is not None and reply.is_streamed and self._sink is not None,
             log="".join(self._lines),
             report=report,
             was_cold=was_cold,
         )
-
-    def _error_type(self, turn: Turn) -> str:
-        if turn == "init-error" and self._reply is not None and self._reply.error_type:
-            return self._reply.error_type
-        if turn == "unstartable":
-            return "Runtime.InvalidEntrypoint"
-        return "Runtime.OutOfMemory" if turn == "out-of-memory" else "Runtime.ExitError"
 
     # Waiting
 
@@ -555,22 +526,6 @@ class Environment:
 
     def _since(self, begun: float) -> float:
         return time.monotonic() - begun
-
-
-def exit_reason(status: int) -> str:
-    """A wait status in the words of Lambda's `Runtime.ExitError`."""
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        return f"Runtime exited with error: signal: {(signal.strsignal(number) or str(number)).lower()}"
-    code = os.waitstatus_to_exitcode(status)
-    if code == 0:
-        return "Runtime exited without providing a reason"
-    return f"Runtime exited with error: exit status {code}"
-
-
-def _error(message: str, kind: str, *, type_first: bool = False) -> bytes:
-    body = {"errorType": kind, "errorMessage": message} if type_first else {"errorMessage": message, "errorType": kind}
-    return json.dumps(body, separators=(",", ":")).encode()
 
 
 def _stamp(now: float) -> str:

@@ -1,0 +1,86 @@
+"""How an invocation ends: what its caller is answered, and what the platform calls it. Pure functions.
+
+https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from typing import Literal
+
+import attrs
+
+from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Reply
+
+Turn = Literal["ready", "init-error", "exited", "timeout", "out-of-memory", "too-large", "unstartable"]
+"""What a process came to while it was waited for."""
+Status = Literal["success", "error", "timeout"]
+"""`error` for whatever ended the process; a function's own error is a `success` of the platform."""
+
+
+@attrs.frozen
+class Answer:
+    """What the caller gets, and what the REPORT line says."""
+
+    payload: bytes
+    status: Status
+    error_type: str | None
+    is_error: bool
+
+
+def answer_of(
+    turn: Turn, reply: Reply | None, *, request_id: str, timeout: float, exit_status: int | None, flaw: str | None
+) -> Answer:
+    """The answer of an invocation whose process came to `turn`.
+
+    `exit_status` is the wait status of a process that has ended, `flaw` why there was none to start.
+    """
+    match turn:
+        case "ready" if reply is not None:
+            return Answer(reply.body, "success", reply.error_type, reply.error_type is not None)
+        case "init-error" if reply is not None:
+            return Answer(reply.body, "error", reply.error_type, True)
+        case "too-large":
+            kind = "Function.ResponseSizeTooLarge"
+            text = f"Response payload size exceeded maximum allowed payload size ({LARGEST_RESPONSE} bytes)."
+            return Answer(_document({"errorMessage": text, "errorType": kind}), "success", kind, True)
+        case "timeout":
+            return _ended("Sandbox.Timedout", request_id, f"Task timed out after {timeout:.2f} seconds", "timeout")
+        case "unstartable":
+            return _ended("Runtime.InvalidEntrypoint", request_id, str(flaw))
+        case _:
+            reason = "Runtime exited with error: signal: killed"
+            if exit_status is not None and turn != "out-of-memory":
+                reason = exit_reason(exit_status)
+            return attrs.evolve(_ended("Runtime.ExitError", request_id, reason), error_type=error_type_of(turn, reply))
+
+
+def error_type_of(turn: Turn, reply: Reply | None) -> str:
+    """What the platform's log calls the end of a process."""
+    if turn == "init-error" and reply is not None and reply.error_type:
+        return reply.error_type
+    if turn == "unstartable":
+        return "Runtime.InvalidEntrypoint"
+    return "Runtime.OutOfMemory" if turn == "out-of-memory" else "Runtime.ExitError"
+
+
+def exit_reason(status: int) -> str:
+    """A wait status in the words of Lambda's `Runtime.ExitError`."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        return f"Runtime exited with error: signal: {(signal.strsignal(number) or str(number)).lower()}"
+    code = os.waitstatus_to_exitcode(status)
+    if code == 0:
+        return "Runtime exited without providing a reason"
+    return f"Runtime exited with error: exit status {code}"
+
+
+def _ended(kind: str, request_id: str, text: str, status: Status = "error") -> Answer:
+    message = f"RequestId: {request_id} Error: {text}"
+    return Answer(_document({"errorType": kind, "errorMessage": message}), status, kind, True)
+
+
+def _document(body: dict[str, str]) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode()
