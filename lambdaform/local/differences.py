@@ -88,8 +88,6 @@ def of_schedule(entry: ScheduleEntry) -> Iterator[Difference]:
 def of_mapping(mapping: EventMapping) -> Iterator[Difference]:
     """The settings of an event source mapping that have no effect here."""
     settings = mapping.settings
-    if int(settings.get("ParallelizationFactor") or 1) > 1:
-        yield Difference("ParallelizationFactor", "one batch of a shard is worked off at a time")
     if settings.get("TumblingWindowInSeconds"):
         yield Difference("TumblingWindowInSeconds", "no windows: events carry no state, and none is kept")
     if settings.get("ProvisionedPollerConfig"):

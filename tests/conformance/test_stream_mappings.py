@@ -169,16 +169,31 @@ def test_changes_of_a_table_arrive_filtered(virtual: Virtual) -> None:
     assert record["eventSourceARN"] == arn
 
 
+@fact("ParallelizationFactor", "batches of several partition keys at a time, each key in order", source=KINESIS)
+def test_a_failing_key_does_not_hold_up_the_others(virtual: Virtual) -> None:
+    name, arn = stream(virtual)
+    function, _ = mapped(virtual, FAILS_ON_BAD, arn, BatchSize=1, ParallelizationFactor=10)
+    kinesis = virtual.aws.client("kinesis")
+    for key, data in (("a", "bad"), ("a", "after bad"), ("b", "1"), ("b", "2")):
+        kinesis.put_record(StreamName=name, Data=data.encode(), PartitionKey=key)
+    virtual.advance(30)
+
+    found = [data for batch in batches(virtual, function) for data in batch]
+    assert [data for data in found if data in "12"] == ["1", "2"]
+    assert found.count("bad") > 1
+    assert "after bad" not in found
+
+
 @fact(
-    "ParallelizationFactor, TumblingWindowInSeconds",
-    "more batches of a shard at a time; state over a window",
+    "TumblingWindowInSeconds",
+    "state is handed on from batch to batch over a window",
     here="not",
-    gap="one batch of a shard is worked off at a time, and no state is kept; said when the mapping is made",
+    gap="no state is kept, as is said of the mapping",
     source=WINDOWS,
 )
-def test_what_streams_do_not_do_here_is_said(virtual: Virtual) -> None:
+def test_windows_are_said_to_have_no_effect(virtual: Virtual) -> None:
     _, arn = stream(virtual)
-    _, uuid = mapped(virtual, ECHO, arn, ParallelizationFactor=2, TumblingWindowInSeconds=30)
+    _, uuid = mapped(virtual, ECHO, arn, TumblingWindowInSeconds=30)
 
     said = {each["setting"] for each in own(virtual.aws, "GET", "fidelity")[1]["resources"][uuid]}
-    assert {"ParallelizationFactor", "TumblingWindowInSeconds"} <= said
+    assert "TumblingWindowInSeconds" in said

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html an
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
@@ -51,6 +52,14 @@ class StreamRecord:
     event: Mapping[str, Any]
     """As it stands in the function's event."""
     size: int
+
+    @property
+    def partition_key(self) -> str:
+        """What records have in common that stay in order: the partition key, or an item's primary key."""
+        kinesis = self.event.get("kinesis")
+        if kinesis is not None:
+            return str(kinesis["partitionKey"])
+        return json.dumps(self.event.get("dynamodb", {}).get("Keys", {}), sort_keys=True)
 
 
 @attrs.frozen

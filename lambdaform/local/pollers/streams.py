@@ -6,6 +6,7 @@ nothing. What happens after a failure is decided in `retries`, what makes a batc
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections import deque
@@ -25,6 +26,16 @@ from lambdaform.local.ports import AwsFault, Clock, EventMapping, Invoker, Outco
 
 
 @attrs.define(eq=False)
+class Lane:
+    """The records of a shard that are worked off one batch after another; a partition key is always in one lane."""
+
+    waiting: list[StreamRecord] = attrs.field(factory=list[StreamRecord])
+    first_at: float = 0.0
+    is_busy: bool = False
+    timer: Timer | None = None
+
+
+@attrs.define(eq=False)
 class Shard:
     """How far a shard has been read and worked off."""
 
@@ -32,10 +43,24 @@ class Shard:
     settled: Position
     """Where to begin again after a restart: everything before is through."""
     read: Position
-    waiting: list[StreamRecord] = attrs.field(factory=list[StreamRecord])
-    first_at: float = 0.0
-    is_busy: bool = False
-    timer: Timer | None = None
+    lanes: tuple[Lane, ...]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether everything that was read is worked off."""
+        return not any(lane.is_busy or lane.waiting for lane in self.lanes)
+
+    def through(self, position: Position) -> None:
+        """Note how far the only lane is; of several, one says nothing of the others."""
+        if len(self.lanes) == 1:
+            self.settled = position
+
+    def lane_of(self, record: StreamRecord) -> Lane:
+        """Where a record is worked off."""
+        if len(self.lanes) == 1:
+            return self.lanes[0]
+        digest = hashlib.md5(record.partition_key.encode(), usedforsecurity=False).digest()
+        return self.lanes[int.from_bytes(digest, "big") % len(self.lanes)]
 
 
 class StreamPoller:
@@ -68,14 +93,18 @@ class StreamPoller:
         on_failure = cast(Mapping[str, str], destinations.get("OnFailure") or {})
         self._on_failure = on_failure.get("Destination")
         self._source = source_of(mapping.source_arn, mapping.region, self._role())
-        self._shards = {
-            shard: Shard(shard, settled=position, read=position) for shard, position in (positions or {}).items()
-        }
+        self._factor = int(settings.get("ParallelizationFactor") or 1)
+        # A lane that stands still holds back the reading of its shard in the end, but not at once.
+        self._read_ahead = self._batch_size * (1 if self._factor == 1 else 10 * self._factor)
+        self._shards = {shard: self._shard(shard, position) for shard, position in (positions or {}).items()}
         self._is_new = not positions
         self._is_running = False
         self._poll_timer: Timer | None = None
         self._polled_at = float("-inf")
         self._result = "No records processed"
+
+    def _shard(self, name: str, position: Position) -> Shard:
+        return Shard(name, settled=position, read=position, lanes=tuple(Lane() for _ in range(self._factor)))
 
     def _role(self) -> str:
         try:
@@ -91,7 +120,7 @@ class StreamPoller:
     def stop(self) -> None:
         """Poll no more; an invocation under way ends as it does."""
         self._is_running = False
-        for timer in (self._poll_timer, *(shard.timer for shard in self._shards.values())):
+        for timer in (self._poll_timer, *(lane.timer for shard in self._shards.values() for lane in shard.lanes)):
             if timer is not None:
                 timer.cancel()
         self._poll_timer = None
@@ -133,7 +162,7 @@ class StreamPoller:
                     if not records:
                         break
                     place = Position("AFTER_SEQUENCE_NUMBER", sequence=records[-1].sequence)
-                self._shards[shard] = Shard(shard, settled=place, read=place)
+                self._shards[shard] = self._shard(shard, place)
         except AwsFault as error:
             self._problem(error)
 
@@ -147,59 +176,64 @@ class StreamPoller:
             for name in await self._source.shards(self._call):
                 if name not in self._shards:  # born of a split or merge: nothing of it has been read
                     start = Position("TRIM_HORIZON")
-                    self._shards[name] = Shard(name, settled=start, read=start)
+                    self._shards[name] = self._shard(name, start)
             for shard in list(self._shards.values()):
                 await self._read(shard)
         except AwsFault as error:
             self._problem(error)
 
     async def _read(self, shard: Shard) -> None:
-        while len(shard.waiting) < self._batch_size and self._is_running:
-            wanted = self._batch_size - len(shard.waiting)
-            records = await self._source.read(self._call, shard.id, shard.read, wanted)
+        while self._is_running:
+            wanted = self._read_ahead - sum(len(lane.waiting) for lane in shard.lanes)
+            at_most = min(wanted, MAX_READ)
+            records = await self._source.read(self._call, shard.id, shard.read, at_most) if wanted > 0 else []
             if not records:
                 break
-            if not shard.waiting:
-                shard.first_at = self._clock.now()
             shard.read = Position("AFTER_SEQUENCE_NUMBER", sequence=records[-1].sequence)
-            shard.waiting += [record for record in records if self._source.keeps(self._filters, record)]
-            if not shard.waiting and not shard.is_busy:
+            for record in records:
+                if self._source.keeps(self._filters, record):
+                    lane = shard.lane_of(record)
+                    if not lane.waiting:
+                        lane.first_at = self._clock.now()
+                    lane.waiting.append(record)
+            if shard.is_done:
                 shard.settled = shard.read
-        self._consider(shard)
+        for lane in shard.lanes:
+            self._consider(shard, lane)
 
-    def _consider(self, shard: Shard) -> None:
-        """Send the shard's next batch, if it is free and there is one."""
-        if shard.is_busy or not self._is_running:
+    def _consider(self, shard: Shard, lane: Lane) -> None:
+        """Send the lane's next batch, if it is free and there is one."""
+        if lane.is_busy or not self._is_running:
             return
         decision = batching.decide_batch(
-            [record.size for record in shard.waiting],
-            shard.first_at,
+            [record.size for record in lane.waiting],
+            lane.first_at,
             self._clock.now(),
             batch_size=self._batch_size,
             window=self._window,
         )
         match decision:
             case batching.Send(count):
-                batch, shard.waiting = shard.waiting[:count], shard.waiting[count:]
-                shard.first_at = self._clock.now()
-                shard.is_busy = True
-                self._clock.run(self._work_off(shard, tuple(batch)))
+                batch, lane.waiting = lane.waiting[:count], lane.waiting[count:]
+                lane.first_at = self._clock.now()
+                lane.is_busy = True
+                self._clock.run(self._work_off(shard, lane, tuple(batch)))
             case batching.Wait(until):
-                if shard.timer is not None:
-                    shard.timer.cancel()
-                shard.timer = self._clock.call_at(until, lambda: self._consider(shard))
+                if lane.timer is not None:
+                    lane.timer.cancel()
+                lane.timer = self._clock.call_at(until, lambda: self._consider(shard, lane))
             case None:
                 pass
 
-    async def _work_off(self, shard: Shard, batch: tuple[StreamRecord, ...]) -> None:
-        """Try a batch until it is through or given up; the shard stands still meanwhile."""
+    async def _work_off(self, shard: Shard, lane: Lane, batch: tuple[StreamRecord, ...]) -> None:
+        """Try a batch until it is through or given up; its lane stands still meanwhile."""
         pieces = deque([Piece(batch)])
         while pieces and self._is_running:
             piece = pieces.popleft()
             old, rest = retries.expired(piece, self._clock.now(), self._policy)
             if old is not None:
                 await self._give_up(shard, GiveUp(old, "RecordAgeExceeded"), None, is_reported=False)
-                shard.settled = _after(old)
+                shard.through(_after(old))
             if rest is None:
                 continue
             outcome = await self._invoke(rest)
@@ -209,17 +243,19 @@ class StreamPoller:
             self._result = "PROBLEM: Function call failed" if settled.failed else "OK"
             match decision:
                 case Done():
-                    shard.settled = _after(rest)
+                    shard.through(_after(rest))
                 case Again(parts, pause):
                     through = len(rest.records) - sum(len(part.records) for part in parts)
                     if through:
-                        shard.settled = _after(Piece(rest.records[:through]))
+                        shard.through(_after(Piece(rest.records[:through])))
                     pieces.extendleft(reversed(parts))
                     await self._clock.sleep(pause)
                 case GiveUp() as given_up:
                     await self._give_up(shard, given_up, outcome, is_reported=settled.is_reported)
-                    shard.settled = _after(rest)
-        shard.is_busy = False
+                    shard.through(_after(rest))
+        lane.is_busy = False
+        if shard.is_done:
+            shard.settled = shard.read
         if self._is_running:
             await self._poll()
 
