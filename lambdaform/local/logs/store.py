@@ -9,7 +9,8 @@ from typing import cast
 import attrs
 
 MOST_EVENTS = 100_000
-"""Events kept of one stream; the oldest go first. A limit of this program: AWS has none."""
+MOST_CHARACTERS = 16 * 1024 * 1024
+"""What is kept of one stream; the oldest events go first. Limits of this program: AWS has none."""
 
 Key = tuple[str, str, str]
 """Account, Region, name of the group."""
@@ -33,6 +34,17 @@ class Stream:
     name: str
     created: int
     events: list[LogEvent] = attrs.field(factory=list[LogEvent])
+    size: int = 0
+    """Characters of all events."""
+
+    def shorten(self) -> None:
+        """Let the oldest tenth of the events go, and more while they are too long."""
+        gone = max(len(self.events) // 10, 1)
+        while True:
+            self.size -= sum(len(event.message) for event in self.events[:gone])
+            del self.events[:gone]
+            if self.size <= MOST_CHARACTERS or len(self.events) <= 1:
+                return
 
 
 @attrs.define(eq=False)
@@ -99,8 +111,9 @@ class LogStore:
         self._number += 1
         events = stream.events
         events.append(LogEvent(timestamp, text, now, self._number))
-        if len(events) > MOST_EVENTS:
-            del events[: MOST_EVENTS // 10]
+        stream.size += len(text)
+        if len(events) > MOST_EVENTS or (stream.size > MOST_CHARACTERS and len(events) > 1):
+            stream.shorten()
 
     def create(self, key: Key) -> Group:
         """Make an empty group."""
@@ -150,6 +163,7 @@ def _copied(group: Group) -> Group:
     result = copy(group)
     result.tags = dict(group.tags)
     result.streams = {
-        name: Stream(stream.name, stream.created, list(stream.events)) for name, stream in group.streams.items()
+        name: Stream(stream.name, stream.created, list(stream.events), stream.size)
+        for name, stream in group.streams.items()
     }
     return result
