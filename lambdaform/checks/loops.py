@@ -44,7 +44,7 @@ _DETECTED = ("sqs", "sns", "s3", "lambda")
 """Services whose loops AWS notices."""
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Edge:
     """Events go from here to there."""
 

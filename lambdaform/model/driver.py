@@ -80,7 +80,7 @@ class Desired:
         return self.props.get(prop, default)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Record:
     """One resource as it was last seen: what was asked for, and what AWS gave."""
 

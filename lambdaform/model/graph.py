@@ -36,7 +36,7 @@ REFERENCES = ("@ref", "@existing", "@stack", "@text", "@secret", "@parameter", "
 """Keys of the one-key mappings that stand for values known later."""
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Node:
     """A resource in its place: named, with its props as plain data and the addresses it needs."""
 
@@ -61,7 +61,7 @@ class Node:
         return self.resource.kind
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Graph:
     """All resources of one stack in one stage, in an order in which each comes after what it needs."""
 
@@ -95,7 +95,7 @@ class Graph:
         return found
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Draft:
     """A node while it is being built."""
 

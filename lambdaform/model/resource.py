@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound="Resource")
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Naming:
     """How a kind of resource is named in AWS: `{stack}-{stage}-{name}`, cut to what AWS allows."""
 

@@ -101,6 +101,8 @@ class StreamPoller:
         self._is_running = False
         self._poll_timer: Timer | None = None
         self._polled_at = float("-inf")
+        self._is_polling = False
+        self._polls_again = False
         self._result = "No records processed"
 
     def _shard(self, name: str, position: Position) -> Shard:
@@ -167,10 +169,24 @@ class StreamPoller:
             self._problem(error)
 
     async def _poll(self) -> None:
-        """Read every shard that has room, and start what makes a batch."""
+        """Read every shard that has room, and start what makes a batch.
+
+        One poll at a time: two would read the same records, each from where the other began.
+        """
         self._poll_timer = None
-        if not self._is_running:
+        if self._is_polling:
+            self._polls_again = True
             return
+        self._is_polling = True
+        try:
+            self._polls_again = True
+            while self._polls_again and self._is_running:
+                self._polls_again = False
+                await self._poll_once()
+        finally:
+            self._is_polling = False
+
+    async def _poll_once(self) -> None:
         self._polled_at = self._clock.now()
         try:
             for name in await self._source.shards(self._call):
