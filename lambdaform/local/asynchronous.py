@@ -168,7 +168,9 @@ class AsynchronousQueue:
         try:
             settings = invoker.settings(event.function, region=event.region)
         except AwsFault:
-            return  # the function is gone, and with it all that was meant for it
+            # As in AWS the function's events go with it; here it is at least said.
+            sys.stderr.write(f"lambdaform: event {event.request_id} is dropped: {event.function} is gone\n")
+            return
         end = decide_before_attempt(settings)
         if end is None:
             age = (self._clock.now() - event.accepted_at) * 1000

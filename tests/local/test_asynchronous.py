@@ -242,3 +242,17 @@ def test_waiting_events_come_back_with_a_checkpoint() -> None:
         return bench.attempts
 
     assert on_bench(scenario) == [0, 60, 180]
+
+
+def test_an_event_whose_function_is_gone_is_dropped_and_said(capsys: pytest.CaptureFixture[str]) -> None:
+    async def scenario(bench: Bench) -> str:
+        bench.invoker.answering = in_turn(outcome(error="no"))
+        request_id = bench.put({"n": 1})
+        await bench.clock.settle()
+        bench.invoker.missing.add(bench.invoker.settings_.arn)
+        await bench.clock.advance(61)
+        return request_id
+
+    request_id = on_bench(scenario)
+
+    assert f"event {request_id} is dropped" in capsys.readouterr().err
