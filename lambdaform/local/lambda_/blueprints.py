@@ -16,7 +16,7 @@ from pathlib import Path
 import attrs
 
 from lambdaform.local.lambda_ import platform_log
-from lambdaform.local.lambda_.environment import Blueprint
+from lambdaform.local.lambda_.blueprint import Blueprint
 from lambdaform.local.lambda_.interpreters import Interpreter, node, pythons
 from lambdaform.local.lambda_.launching import CUSTOM, NODE, PYTHON, Launch, bootstrap, language_of, of_python, wrapped
 from lambdaform.local.lambda_.plane import Plane

@@ -15,18 +15,18 @@ import signal
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import attrs
 
 from lambdaform.local.faults import Strike
 from lambdaform.local.lambda_ import platform_log
+from lambdaform.local.lambda_.blueprint import Blueprint, LogWriter
 from lambdaform.local.lambda_.endings import Status, Turn, answer_of, error_type_of
 from lambdaform.local.lambda_.family import Family
-from lambdaform.local.lambda_.launching import Launch
 from lambdaform.local.lambda_.output import Output
 from lambdaform.local.lambda_.phases import Phase, Phases, init_limit
 from lambdaform.local.lambda_.processes import Order, Process, Spawner
@@ -37,47 +37,6 @@ TASK = "/var/task"
 _TAIL_KEPT = 256 * 1024
 _WATCH_AFTER = 0.01
 _WATCH_EVERY = 0.005
-
-
-class LogWriter(Protocol):
-    """Where an environment's log lines go."""
-
-    def write(self, text: str) -> None:
-        """Keep one log event."""
-        ...
-
-
-@attrs.frozen(eq=False)
-class Blueprint:
-    """What every environment of one function version has in common."""
-
-    name: str
-    arn: str
-    """Unqualified."""
-    version: str
-    runtime: str
-    region: str
-    memory_size: int
-    """MB."""
-    timeout: float
-    """Seconds."""
-    log_group: str
-    log_style: platform_log.Style
-    environ: Mapping[str, str]
-    """Everything the handler's process has in its environment, but for what differs from process to process."""
-    folder: Path
-    """The unpacked code."""
-    opt: Path | None
-    """The layers laid over each other."""
-    path: Sequence[str]
-    """The module search path."""
-    scratch: int
-    """MB of /tmp."""
-    is_isolated: bool
-    """Whether code, layers and /tmp are mounted where Lambda has them."""
-    interpreter: str | None = None
-    """The Python to run under; the local AWS's own when None."""
-    launch: Launch = attrs.field(factory=Launch)
 
 
 @attrs.frozen(eq=False)

@@ -17,7 +17,8 @@ from typing import Literal
 import attrs
 
 from lambdaform.local.faults import Strike
-from lambdaform.local.lambda_.environment import Blueprint, Ending, Environment, LogWriter
+from lambdaform.local.lambda_.blueprint import Blueprint, LogWriter
+from lambdaform.local.lambda_.environment import Ending, Environment
 from lambdaform.local.lambda_.processes import Spawner
 from lambdaform.local.lambda_.runtime_api import Event
 from lambdaform.local.ports import Clock
