@@ -9,13 +9,8 @@ the pool's business.
 from __future__ import annotations
 
 import asyncio
-import math
-import shutil
-import signal
-import tempfile
 import time
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -26,15 +21,12 @@ from lambdaform.local.faults import Strike
 from lambdaform.local.lambda_ import platform_log
 from lambdaform.local.lambda_.blueprint import Blueprint, LogWriter
 from lambdaform.local.lambda_.endings import Status, Turn, answer_of, error_type_of
-from lambdaform.local.lambda_.family import Family
-from lambdaform.local.lambda_.output import Output
 from lambdaform.local.lambda_.phases import Phase, Phases, init_limit
-from lambdaform.local.lambda_.processes import Order, Process, Spawner
+from lambdaform.local.lambda_.processes import Spawner
 from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Event, Reply, RuntimeApi
+from lambdaform.local.lambda_.sandbox import Sandbox
+from lambdaform.local.lambda_.tail import Tail
 
-TASK = "/var/task"
-"""Where Lambda has the code."""
-_TAIL_KEPT = 256 * 1024
 _WATCH_AFTER = 0.01
 _WATCH_EVERY = 0.005
 
@@ -74,25 +66,18 @@ class Environment:
         self.served = 0
         self.idle_since = now()
         self.phases = Phases(now)
-        self._spawner = spawner
-        self._log = log
+        self._log = Tail(log)
         self._now = now
-        self._folder = Path(tempfile.mkdtemp(prefix="environment-", dir=parent_folder))
+        self._sandbox = Sandbox(
+            blueprint, spawner=spawner, parent_folder=parent_folder, take_line=self._log.write, on_exit=self._exited
+        )
         self._loop = asyncio.get_running_loop()
-        self._process: Process | None = None
         self._api: RuntimeApi | None = None
-        self._output: Output | None = None
         self._turn: asyncio.Future[Turn] | None = None
         self._reply: Reply | None = None
         self._replied_at = 0.0
-        self._lines: deque[str] = deque()
-        self._lines_size = 0
-        self._family: Family | None = None
-        self._peak = 0
-        self._is_frozen = False
         self._is_settling = False
         """Whether the process has answered and not asked for the next event yet."""
-        self._freezing: asyncio.Handle | None = None
         self._is_retired = False
         self._is_fresh = True
         self._sink: Callable[[bytes, str], None] | None = None
@@ -104,7 +89,7 @@ class Environment:
     def on_next(self) -> None:
         is_waited_for = self._turn is not None and not self._turn.done()
         if self._is_settling and not is_waited_for:
-            self._rest()
+            self._sandbox.rest()
         self._is_settling = False
         self._resolve("ready")
 
@@ -133,12 +118,13 @@ class Environment:
     @property
     def is_ready(self) -> bool:
         """Whether a process is initialised and waiting."""
-        return self._process is not None and not self._process.exited.done()
+        return self._sandbox.is_running
 
     @property
     def pid(self) -> int | None:
         """The handler's process, while there is one."""
-        return self._process.pid if self._process is not None and self.is_ready else None
+        process = self._sandbox.process
+        return process.pid if process is not None and self.is_ready else None
 
     @property
     def is_retired(self) -> bool:
@@ -149,7 +135,7 @@ class Environment:
         """INIT ahead of any event, as provisioned concurrency does. False when it failed; the reason is in the log."""
         failure = await self._first_init()
         if failure is None and not self._is_retired:
-            self._rest()
+            self._sandbox.rest()
         return failure is None
 
     async def invoke(self, event: Event, *, timeout: float, strike: Strike | None = None) -> Ending:
@@ -157,21 +143,20 @@ class Environment:
 
         What is struck by a declared fault ends so before the handler has seen the event.
         """
-        self._lines.clear()
-        self._lines_size = 0
-        self._wake()
+        self._log.clear()
+        self._sandbox.wake()
         if self._is_settling and self.is_ready:
             self._turn = self._loop.create_future()
             if await self._wait(timeout) != "ready":
                 self._drop_process()
         was_cold = self.served == 0 and self._is_fresh
         self.served += 1
-        again = self._process is None or self._process.exited.done()
+        again = not self._sandbox.is_running
         if again and self._is_fresh:
             again = await self._first_init() is not None
         self._enter("invoke")
         begun = time.monotonic()
-        self._platform(
+        self._log.write_all(
             platform_log.start(
                 self.blueprint.log_style,
                 self._now(),
@@ -189,8 +174,7 @@ class Environment:
                 return self._end(event, failed, begun, timeout, was_cold=was_cold)
         assert self._api is not None
         self._turn = self._loop.create_future()
-        assert self._process is not None
-        if self._process.exited.done():
+        if not self._sandbox.is_running:
             self._resolve("exited")
         elif strike is not None:
             begun -= self._strike(strike, timeout)
@@ -201,7 +185,6 @@ class Environment:
 
     def _strike(self, strike: Strike, timeout: float) -> float:
         """Let a declared fault happen; gives the seconds it would have taken."""
-        assert self._process is not None
         match strike:
             case "timeout":
                 self._resolve("timeout")
@@ -209,7 +192,7 @@ class Environment:
             case "out-of-memory":
                 self._resolve("out-of-memory")
             case _:
-                self._process.kill()
+                self._sandbox.kill()
         return 0.0
 
     def retire(self) -> None:
@@ -220,7 +203,7 @@ class Environment:
         self.phases.move("shutdown")
         # No extension is ever registered, so the budget is nothing (`phases.shutdown_budget`): no signal but SIGKILL.
         self._drop_process()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._sandbox.remove()
         self.phases.move("ended")
 
     # INIT
@@ -230,7 +213,7 @@ class Environment:
         self._is_fresh = False
         self._enter("init")
         blueprint = self.blueprint
-        self._platform(
+        self._log.write_all(
             platform_log.init_start(
                 blueprint.log_style,
                 self._now(),
@@ -260,9 +243,9 @@ class Environment:
         return turn
 
     def _report_init(self, phase: str, turn: Turn, duration: float) -> None:
-        self._drain()
+        self._sandbox.drain()
         kind = None if turn == "timeout" else error_type_of(turn, self._reply)
-        self._platform(
+        self._log.write_all(
             platform_log.init_report(
                 self.blueprint.log_style,
                 self._now(),
@@ -282,45 +265,17 @@ class Environment:
         if blueprint.launch.flaw is not None:
             self._resolve("unstartable")
             return "unstartable"
-        scratch = self._folder / "tmp"
-        home = self._folder / "home"
-        scratch.mkdir(exist_ok=True)
-        home.mkdir(exist_ok=True)
         self._reply = None
         self._turn = self._loop.create_future()
         self._api = RuntimeApi(self)
-        address = await self._api.start()
         environ = {
-            **blueprint.environ,
             "AWS_LAMBDA_LOG_STREAM_NAME": self.stream,
             "AWS_LAMBDA_INITIALIZATION_TYPE": self.initialization,
-            "AWS_LAMBDA_RUNTIME_API": address,
+            "AWS_LAMBDA_RUNTIME_API": await self._api.start(),
         }
-        if not blueprint.is_isolated:
-            # An empty home hides the host's AWS configuration.
-            environ |= {"HOME": str(home), "TMPDIR": str(scratch)}
-        self._output = Output(self._take_line)
-        try:
-            order = Order(
-                environ=environ,
-                folder=TASK if blueprint.is_isolated else str(blueprint.folder),
-                path=blueprint.path,
-                places={
-                    "code": self._within(blueprint.folder),
-                    "opt": self._within(blueprint.opt) if blueprint.opt is not None else None,
-                    "tmp": self._within(scratch),
-                },
-                scratch=blueprint.scratch,
-                interpreter=blueprint.interpreter,
-                arguments=blueprint.launch.arguments,
-            )
-            process = self._process = await self._spawner.spawn(order, self._output.write_end)
-        finally:
-            self._output.started()
-        self._family = Family(process)
-        process.exited.add_done_callback(lambda _: self._exited(process))
+        await self._sandbox.start(environ)
         if self._is_retired:
-            process.kill()
+            self._sandbox.kill()
         return await self._wait(limit)
 
     # INVOKE
@@ -328,12 +283,12 @@ class Environment:
     def _end(self, event: Event, turn: Turn, begun: float, timeout: float, *, was_cold: bool) -> Ending:
         """Turn what happened into the invocation's answer, write the closing log lines, and rest or reset."""
         style = self.blueprint.log_style
-        self._drain()
+        self._sandbox.drain()
         finished = self._replied_at if turn in ("ready", "too-large") else time.monotonic()
         duration = min((finished - begun) * 1000, timeout * 1000) if turn == "timeout" else (finished - begun) * 1000
         if turn == "exited" and self._reply is not None and self._reply.error_type is None:
             turn = "ready"  # it answered and left: the answer counts
-        reply, process = self._reply, self._process
+        reply, process = self._reply, self._sandbox.process
         answer = answer_of(
             turn,
             reply,
@@ -343,18 +298,18 @@ class Environment:
             flaw=self.blueprint.launch.flaw,
         )
         if turn == "timeout":
-            self._keep(f"{_stamp(self._now())} {event.request_id} Task timed out after {timeout:.2f} seconds\n\n")
+            self._log.write(f"{_stamp(self._now())} {event.request_id} Task timed out after {timeout:.2f} seconds\n\n")
         report = platform_log.Report(
             request_id=event.request_id,
             duration=max(duration, 0.01),
             memory_size=self.blueprint.memory_size,
-            max_memory=self._measure(),
+            max_memory=self._sandbox.measure(),
             init_duration=self._init_duration,
             status=answer.status,
             error_type=answer.error_type if answer.status == "error" else None,
         )
         self._init_duration = None
-        self._platform(platform_log.end(style, self._now(), report))
+        self._log.write_all(platform_log.end(style, self._now(), report))
         if turn != "ready" or not self.is_ready:
             self._drop_process()
             self._enter("reset")
@@ -367,7 +322,7 @@ class Environment:
             is_error=answer.is_error,
             error_type=answer.error_type,
             is_streamed=reply is not None and reply.is_streamed and self._sink is not None,
-            log="".join(self._lines),
+            log=self._log.text(),
             report=report,
             was_cold=was_cold,
         )
@@ -385,9 +340,8 @@ class Environment:
             timer.cancel()
             watch.cancel()
 
-    def _exited(self, process: Process) -> None:
-        if self._process is process:  # one that was dropped says nothing about the one that follows it
-            self._resolve("exited")
+    def _exited(self) -> None:
+        self._resolve("exited")
 
     def _resolve(self, turn: Turn) -> None:
         if self._turn is not None and not self._turn.done():
@@ -395,9 +349,9 @@ class Environment:
 
     def _watch(self, turn: asyncio.Future[Turn]) -> None:
         """Look at the process's memory every few milliseconds while it works, and end it above its size."""
-        if turn.done() or self._family is None:
+        if turn.done():
             return
-        if self._family.memory() > self.blueprint.memory_size * 1024 * 1024:
+        if self._sandbox.memory() > self.blueprint.memory_size * 1024 * 1024:
             self._resolve("out-of-memory")
             return
         self._loop.call_later(_WATCH_EVERY, self._watch, turn)
@@ -406,82 +360,12 @@ class Environment:
         if not self._is_retired:  # what was under way then changes nothing any more
             self.phases.move(phase)
 
-    # The process
-
-    def _within(self, folder: Path) -> str:
-        """A folder relative to the private folder of the local AWS."""
-        return str(folder.relative_to(self._folder.parent.parent))
-
-    def _wake(self) -> None:
-        if self._freezing is not None:
-            self._freezing.cancel()
-            self._freezing = None
-        if self._is_frozen and self._process is not None:
-            self._is_frozen = False
-            self._process.signal(signal.SIGCONT)
-            if self._family is not None:
-                self._family.resume()
-
-    def _rest(self) -> None:
-        # After this turn of the loop, so that the caller's answer goes out first.
-        self._freezing = self._loop.call_soon(self._freeze)
-
-    def _freeze(self) -> None:
-        self._freezing = None
-        if self._process is not None and not self._is_retired:
-            self._is_frozen = True
-            self._process.signal(signal.SIGSTOP)
-            if self._family is not None:
-                self._family.stop()
-
     def _drop_process(self) -> None:
-        if self._freezing is not None:
-            self._freezing.cancel()
-            self._freezing = None
-        if self._process is not None:
-            self._process.kill()
-            self._process = None
+        self._sandbox.drop()
         if self._api is not None:
             self._api.close()
             self._api = None
-        if self._output is not None:
-            self._output.close()
-            self._output = None
-        if self._family is not None:
-            self._peak = max(self._peak, self._family.peak)
-            self._family.close()
-            self._family = None
-        self._is_frozen = False
         self._is_settling = False
-
-    def _measure(self) -> int:
-        """The most memory seen so far, in whole MB."""
-        if self._family is not None:
-            self._family.memory()
-            self._peak = max(self._peak, self._family.peak)
-        if self._process is not None:
-            self._peak = max(self._peak, self._process.peak)
-        return min(math.ceil(self._peak / 1024 / 1024), self.blueprint.memory_size)
-
-    # The log
-
-    def _drain(self) -> None:
-        if self._output is not None:
-            self._output.flush()
-
-    def _take_line(self, text: str) -> None:
-        self._keep(text)
-
-    def _platform(self, lines: Iterable[str]) -> None:
-        for line in lines:
-            self._keep(line)
-
-    def _keep(self, text: str) -> None:
-        self._log.write(text)
-        self._lines.append(text)
-        self._lines_size += len(text)
-        while self._lines_size > _TAIL_KEPT and len(self._lines) > 1:
-            self._lines_size -= len(self._lines.popleft())
 
     def _since(self, begun: float) -> float:
         return time.monotonic() - begun

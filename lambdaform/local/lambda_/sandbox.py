@@ -1,0 +1,168 @@
+"""The processes of one execution environment and its private folder: started, frozen, measured and ended together.
+
+What they are asked and what they answer is the environment's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from lambdaform.local.lambda_.blueprint import Blueprint
+from lambdaform.local.lambda_.family import Family
+from lambdaform.local.lambda_.output import Output
+from lambdaform.local.lambda_.processes import Order, Process, Spawner
+
+TASK = "/var/task"
+"""Where Lambda has the code."""
+
+
+class Sandbox:
+    """One at a time runs in it; its folder, with /tmp, outlives them. `remove` must be called in the end."""
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        *,
+        spawner: Spawner,
+        parent_folder: Path,
+        take_line: Callable[[str], None],
+        on_exit: Callable[[], None],
+    ) -> None:
+        self.process: Process | None = None
+        """The runtime's."""
+        self._blueprint = blueprint
+        self._spawner = spawner
+        self._folder = Path(tempfile.mkdtemp(prefix="environment-", dir=parent_folder))
+        self._take_line = take_line
+        self._on_exit = on_exit
+        self._loop = asyncio.get_running_loop()
+        self._output: Output | None = None
+        self._family: Family | None = None
+        self._peak = 0
+        self._is_frozen = False
+        self._freezing: asyncio.Handle | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a runtime that has not ended."""
+        return self.process is not None and not self.process.exited.done()
+
+    async def start(self, environ: Mapping[str, str]) -> None:
+        """Start the runtime with these variables beside the blueprint's. Raises `OSError`."""
+        blueprint = self._blueprint
+        scratch = self._folder / "tmp"
+        home = self._folder / "home"
+        scratch.mkdir(exist_ok=True)
+        home.mkdir(exist_ok=True)
+        environ = {**blueprint.environ, **environ}
+        if not blueprint.is_isolated:
+            # An empty home hides the host's AWS configuration.
+            environ |= {"HOME": str(home), "TMPDIR": str(scratch)}
+        self._output = Output(self._take_line)
+        try:
+            order = Order(
+                environ=environ,
+                folder=TASK if blueprint.is_isolated else str(blueprint.folder),
+                path=blueprint.path,
+                places={
+                    "code": self._within(blueprint.folder),
+                    "opt": self._within(blueprint.opt) if blueprint.opt is not None else None,
+                    "tmp": self._within(scratch),
+                },
+                scratch=blueprint.scratch,
+                interpreter=blueprint.interpreter,
+                arguments=blueprint.launch.arguments,
+            )
+            process = self.process = await self._spawner.spawn(order, self._output.write_end)
+        finally:
+            self._output.started()
+        self._family = Family(process)
+        process.exited.add_done_callback(lambda _: self._exited(process))
+
+    def drain(self) -> None:
+        """Take every line written so far."""
+        if self._output is not None:
+            self._output.flush()
+
+    # Freezing
+
+    def rest(self) -> None:
+        """Freeze everything after this turn of the loop, so that the caller's answer goes out first."""
+        self._freezing = self._loop.call_soon(self._freeze)
+
+    def wake(self) -> None:
+        """Let everything go on."""
+        if self._freezing is not None:
+            self._freezing.cancel()
+            self._freezing = None
+        if self._is_frozen and self.process is not None:
+            self._is_frozen = False
+            self.process.signal(signal.SIGCONT)
+            if self._family is not None:
+                self._family.resume()
+
+    def _freeze(self) -> None:
+        self._freezing = None
+        if self.process is not None:
+            self._is_frozen = True
+            self.process.signal(signal.SIGSTOP)
+            if self._family is not None:
+                self._family.stop()
+
+    # Memory
+
+    def memory(self) -> int:
+        """Bytes held now by everything that runs."""
+        return self._family.memory() if self._family is not None else 0
+
+    def measure(self) -> int:
+        """The most memory seen so far, in whole MB."""
+        if self._family is not None:
+            self._family.memory()
+            self._peak = max(self._peak, self._family.peak)
+        if self.process is not None:
+            self._peak = max(self._peak, self.process.peak)
+        return min(math.ceil(self._peak / 1024 / 1024), self._blueprint.memory_size)
+
+    # The end
+
+    def kill(self) -> None:
+        """Kill the runtime; that it has exited is told as always."""
+        if self.process is not None:
+            self.process.kill()
+
+    def drop(self) -> None:
+        """End everything that runs, at once. Harmless when nothing does."""
+        if self._freezing is not None:
+            self._freezing.cancel()
+            self._freezing = None
+        if self.process is not None:
+            self.process.kill()
+            self.process = None
+        if self._output is not None:
+            self._output.close()
+            self._output = None
+        if self._family is not None:
+            self._peak = max(self._peak, self._family.peak)
+            self._family.close()
+            self._family = None
+        self._is_frozen = False
+
+    def remove(self) -> None:
+        """End everything and remove what it has left."""
+        self.drop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _exited(self, process: Process) -> None:
+        if self.process is process:  # one that was dropped says nothing about the one that follows it
+            self._on_exit()
+
+    def _within(self, folder: Path) -> str:
+        """A folder relative to the private folder of the local AWS."""
+        return str(folder.relative_to(self._folder.parent.parent))
