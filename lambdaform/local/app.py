@@ -25,9 +25,9 @@ from lambdaform.local.faults import Faults
 from lambdaform.local.folders import PrivateFolder, remove_abandoned
 from lambdaform.local.http import Server, answering
 from lambdaform.local.lambda_ import concurrency
-from lambdaform.local.lambda_.blueprint import Blueprint
 from lambdaform.local.lambda_.blueprints import Blueprints
 from lambdaform.local.lambda_.code import CodeStore
+from lambdaform.local.lambda_.environment import Blueprint
 from lambdaform.local.lambda_.invoking import Invoking
 from lambdaform.local.lambda_.metrics import Metrics
 from lambdaform.local.lambda_.plane import Plane
