@@ -32,14 +32,22 @@ LOCAL_ACCOUNT = "123456789012"
 @shared_options
 @click.option("--port", default=DEFAULT_PORT, show_default=True, help="Where to listen; another one when it is taken.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Which address to listen on.")
+@click.option(
+    "--persist",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Keep everything in this folder at the end, and go on from there the next time.",
+)
 @click.option("--no-reload", is_flag=True, help="Do not deploy again when a file is saved.")
 @click.option("--once", is_flag=True, help="Deploy, say so, and end: shows that it would work.")
 @click.pass_obj
-def local(options: Options, /, port: int, host: str, no_reload: bool, once: bool, **given: Any) -> None:
+def local(
+    options: Options, /, port: int, host: str, persist: Path | None, no_reload: bool, once: bool, **given: Any
+) -> None:
     """Start a local AWS, deploy to it, follow the logs, deploy again on save. Needs no account and no network."""
     from lambdaform.aws.endpoint import LOCAL_REGION
     from lambdaform.engine.deployment import STATE_FOLDER, project_root
-    from lambdaform.local.process import announce, find_running, start, withdraw
+    from lambdaform.local.process import GRACE, announce, find_running, start, withdraw
 
     take_shared(options, given)
     root = project_root(options.stack.source_file())
@@ -52,8 +60,8 @@ def local(options: Options, /, port: int, host: str, no_reload: bool, once: bool
         )
     options.region = options.chosen_region() or LOCAL_REGION
     options.deployment().check({}, [])  # mistakes are shown before anything starts
-    process = start(port=port, region=options.region, host=host, quiet=False)
-    session = _Session(options, process.running)
+    process = start(port=port, region=options.region, host=host, persist=persist, grace=GRACE, quiet=False)
+    session = _Session(options, process.running, is_kept=persist is not None)
     try:
         announce(folder, process.running)
         with stopping() as stop:
@@ -103,9 +111,10 @@ def _not_honoured(running: Running) -> list[str]:
 class _Session:
     """One run of `local`: deploys, and deploys again, with one set of warm clients."""
 
-    def __init__(self, options: Options, running: Running) -> None:
+    def __init__(self, options: Options, running: Running, *, is_kept: bool) -> None:
         self._options = options
         self._running = running
+        self._is_kept = is_kept
         self._aws: AwsSession | None = None
 
     def deploy(self, stop: threading.Event) -> State:
@@ -113,7 +122,11 @@ class _Session:
         *others, own = chain(self._options)
         for stack in others:
             self._deploy(attrs.evolve(self._options, stack=stack), stop)
-        return self._deploy(attrs.evolve(self._options, stack=own), stop)
+        state = self._deploy(attrs.evolve(self._options, stack=own), stop)
+        if self._is_kept:
+            # Were the local AWS killed, the state file would name what is not there any more.
+            self._running.request("POST", "/_lambdaform/keep")
+        return state
 
     def _deploy(self, options: Options, stop: threading.Event) -> State:
         from lambdaform.aws.session import connect
@@ -144,7 +157,9 @@ class _Session:
         return deployment.store.find(key) or State(key)
 
     def forget(self) -> None:
-        """Drop the state: what it describes ended with the local AWS."""
+        """Drop the state: what it describes ended with the local AWS, unless that was kept."""
+        if self._is_kept:
+            return
         running = self._running
         deployment = self._options.deployment(endpoint=running.endpoint, state_endpoint=f"local-{running.instance}")
         if self._aws is not None:

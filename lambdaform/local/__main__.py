@@ -14,6 +14,8 @@ from typing import Literal
 import click
 
 from lambdaform.local.app import LocalAws, Options
+from lambdaform.local.process import GRACE
+from lambdaform.model.problem import LambdaformError
 
 _PARENT_LOOK = 0.5
 
@@ -32,6 +34,18 @@ _PARENT_LOOK = 0.5
     show_default=True,
     help="Whether handlers get a file system like Lambda's where the machine allows it.",
 )
+@click.option(
+    "--persist",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Go on from the state kept there, and keep the state there at the end.",
+)
+@click.option(
+    "--grace",
+    default=GRACE,
+    show_default=True,
+    help="Seconds that invocations under way get to finish at the end; a second Ctrl-C ends them.",
+)
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Written, as JSON, once requests are taken.")
 @click.option("--with-parent", type=int, help="End when the process with this id does.")
 def main(
@@ -42,6 +56,8 @@ def main(
     settle: float,
     runtime_client: Literal["aws", "own"] | None,
     isolation: Literal["auto", "processes"],
+    persist: Path | None,
+    grace: float,
     ready_file: Path | None,
     with_parent: int | None,
 ) -> None:
@@ -54,10 +70,16 @@ def main(
         settle_after=settle,
         runtime_client=runtime_client,
         isolation=isolation,
+        persist=persist,
     )
     with _runner() as runner:
         try:
-            runner.run(_serve(options, ready_file, with_parent))
+            runner.run(_serve(options, grace, ready_file, with_parent))
+        except LambdaformError as error:
+            click.echo(f"lambdaform local: {error.message}", err=True)
+            if error.hint is not None:
+                click.echo(f"  {error.hint}", err=True)
+            sys.exit(error.exit_code)
         except OSError as error:
             click.echo(f"lambdaform local: cannot listen on {host}:{port}: {error}", err=True)
             sys.exit(1)
@@ -72,11 +94,19 @@ def _runner() -> asyncio.Runner:
     return asyncio.Runner(loop_factory=uvloop.new_event_loop)
 
 
-async def _serve(options: Options, ready_file: Path | None, parent: int | None) -> None:
-    stop = asyncio.Event()
+async def _serve(options: Options, grace: float, ready_file: Path | None, parent: int | None) -> None:
+    stop, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    heard: set[int] = set()
+
+    def end(number: int) -> None:
+        # The command line's Ctrl-C reaches this process by the terminal too, so only the same signal counts twice.
+        (hurry if number in heard else stop).set()
+        heard.add(number)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, end, number)
     aws = LocalAws(options)
     try:
         await aws.start()
@@ -90,10 +120,23 @@ async def _serve(options: Options, ready_file: Path | None, parent: int | None) 
         await stop.wait()
         if watch is not None:
             watch.cancel()
+        await _finish(aws, grace, hurry)
+        await aws.keep(is_clean=True)
     finally:
         await aws.close()
         if ready_file is not None:
             ready_file.unlink(missing_ok=True)
+
+
+async def _finish(aws: LocalAws, grace: float, hurry: asyncio.Event) -> None:
+    """Let what is under way end, unless told a second time to stop."""
+    loop = asyncio.get_running_loop()
+    ways = {loop.create_task(aws.finish(grace)), loop.create_task(hurry.wait())}
+    done, pending = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    for task in done:
+        task.result()
 
 
 def _greeting(aws: LocalAws) -> str:

@@ -6,13 +6,16 @@ One `LocalAws` is one process's worth of state. `__main__` runs it as a program;
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import time
 import uuid
 from collections.abc import Mapping
+from datetime import datetime
 from importlib.metadata import version
-from typing import Literal
+from pathlib import Path
+from typing import Literal, cast
 
 import attrs
 
@@ -28,6 +31,7 @@ from lambdaform.local.lambda_ import concurrency
 from lambdaform.local.lambda_.blueprints import Blueprints
 from lambdaform.local.lambda_.code import CodeStore
 from lambdaform.local.lambda_.environment import Blueprint
+from lambdaform.local.lambda_.functions import became_active
 from lambdaform.local.lambda_.invoking import Invoking
 from lambdaform.local.lambda_.metrics import Metrics
 from lambdaform.local.lambda_.plane import Plane
@@ -38,11 +42,15 @@ from lambdaform.local.lambda_.service import Lambda
 from lambdaform.local.lambda_.store import Snapshot, Store
 from lambdaform.local.logs import Logs, LogStore
 from lambdaform.local.logs.store import Writer
+from lambdaform.local.persistence import Kept, Persistence
 from lambdaform.local.plumbing import Plumbing
 from lambdaform.local.ports import Service
 from lambdaform.local.signatures import Keys
 from lambdaform.local.trace import Trace
 from lambdaform.local.urls import Urls
+
+_LOOK = 0.02
+"""Seconds between looks at whether everything has ended."""
 
 
 @attrs.frozen
@@ -59,6 +67,8 @@ class Options:
     """Which runtime client handlers run under; AWS's where it is installed when None."""
     isolation: Literal["auto", "processes"] = "auto"
     """`auto` gives handlers Lambda's file system where the machine allows it, `processes` this machine's."""
+    persist: Path | None = None
+    """The folder whose state it goes on from and leaves its own in; None forgets everything at the end."""
 
 
 @attrs.frozen
@@ -72,11 +82,21 @@ class Checkpoint:
     plumbing: object
 
 
+@attrs.frozen
+class _Kept:
+    """A checkpoint for another process, with what an own one need not hold."""
+
+    checkpoint: Checkpoint
+    keys: object
+    last_generation: int
+
+
 class LocalAws:
     """See the module. `start` before use, `close` in the end; both in one event loop."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        self._persistence = Persistence(options.persist) if options.persist is not None else None
         self.instance = str(uuid.uuid4())
         self.started = time.time()
         self.clock = VirtualClock() if options.clock == "virtual" else SystemClock()
@@ -155,16 +175,110 @@ class LocalAws:
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     async def start(self) -> None:
-        """Listen, on another port when the default one is taken. Raises `OSError` when that cannot be."""
-        try:
-            self._server = await Server.start(self._dispatch, host=self.options.host, port=self.options.port)
-        except OSError:
-            if self.options.port != Options().port:
-                raise
-            self._server = await Server.start(self._dispatch, host=self.options.host, port=0)
+        """Listen, on another port when the default one is taken, and go on from the state that was kept.
+
+        Raises `OSError` when it cannot listen, `LambdaformError` when the state cannot be read.
+        """
+        kept = self._persistence.load(self.options.clock) if self._persistence is not None else None
         await self.spawner.start()
+        if kept is not None:
+            await self._take_over(kept)
+        self._server = await self._listen(kept.manifest.port if kept is not None else None)
+        if kept is not None:
+            self._go_on(kept)
         self._sweep = asyncio.create_task(asyncio.to_thread(remove_abandoned))
         self.data.prepare()  # in the background: the first role, bucket or table does not wait for it
+
+    async def _listen(self, before: int | None) -> Server:
+        """Listen where the addresses handed out before say, else where asked, else, by default, anywhere."""
+        asked = self.options.port
+        is_free = asked in (0, Options().port)
+        ports = [before] if before is not None and is_free else []
+        ports += [asked, *([0] if is_free and asked else [])]
+        for port in ports[:-1]:
+            with contextlib.suppress(OSError):
+                return await Server.start(self._dispatch, host=self.options.host, port=port)
+        return await Server.start(self._dispatch, host=self.options.host, port=ports[-1])
+
+    async def finish(self, seconds: float) -> None:
+        """Begin nothing new, and wait up to `seconds` of real time for what is under way.
+
+        Events that wait for another attempt are kept where there is a folder for them, and otherwise have it now.
+        Under a virtual clock nothing happens by itself, so they stay where they are.
+        """
+        self.plumbing.pollers.pause()
+        queue = self.plumbing.asynchronous
+        may_end = self._persistence is None and self.options.clock == "system"
+        if may_end:
+            queue.end()
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if not self.fleet.counts()["busy"] and not (queue.unfinished() if may_end else queue.trying()):
+                break
+            await asyncio.sleep(_LOOK)
+        left = queue.unfinished()
+        if left and self._persistence is None:
+            names = ", ".join(sorted({event.function.rpartition(":function:")[2] for event in left}))
+            sys.stderr.write(
+                f"lambdaform local: {len(left)} asynchronous event{'s' if len(left) > 1 else ''} for {names} did not "
+                "come to an end; --persist DIR keeps such for the next start\n"
+            )
+
+    async def keep(self, *, is_clean: bool = False) -> None:
+        """Write everything to the folder of `Options.persist`, if there is one. Raises `LambdaformError`."""
+        if self._persistence is None:
+            return
+        await self.metrics.hand_over()
+        services = await self.data.save()
+        state = _Kept(
+            Checkpoint(
+                now=self.clock.now(),
+                ids=self.ids.checkpoint(),
+                store=self.store.checkpoint(),
+                logs=self.logs.checkpoint(),
+                plumbing=self.plumbing.kept(),
+            ),
+            keys=self.keys.checkpoint(),
+            last_generation=self.plane.generations.last,
+        )
+        self._persistence.save(
+            instance=self.instance,
+            port=self.port,
+            clock=self.options.clock,
+            state=state,
+            services=services,
+            archives=[self.plane.codes.archive(key) for key in self.store.archives()],
+            is_clean=is_clean,
+        )
+
+    async def _take_over(self, found: Kept) -> None:
+        """Have everything that another process kept."""
+        assert self._persistence is not None
+        kept, manifest = cast(_Kept, found.state), found.manifest
+        self.instance = manifest.instance
+        self._persistence.restore_archives(self.plane.codes.archives)
+        await self.data.load(found.services)
+        if isinstance(self.clock, VirtualClock):
+            await self.clock.rewind(kept.checkpoint.now)
+            self.ids.restore(kept.checkpoint.ids)
+        self.keys.restore(kept.keys)
+        self.plane.generations.last = kept.last_generation
+        self.store.restore(kept.checkpoint.store)
+        for key in list(self.store.functions):
+            self.store.change(key, became_active(self.plane))
+        self.logs.restore(kept.checkpoint.logs)
+        if not manifest.is_clean:
+            moment = datetime.fromtimestamp(manifest.saved_at).astimezone()
+            sys.stderr.write(
+                f"lambdaform local: the last run did not end by itself; what it did after {moment:%Y-%m-%d %H:%M:%S}, "
+                "when its state was last kept, is lost\n"
+            )
+        self._persistence.begin(manifest)
+
+    def _go_on(self, found: Kept) -> None:
+        """Let go on what was under way; functions can be run from here on."""
+        self.plumbing.restore(cast(_Kept, found.state).checkpoint.plumbing)
+        concurrency.provision_all(self.plane, self.blueprints)
 
     async def close(self) -> None:
         """End every process and remove every file of it."""
@@ -175,6 +289,8 @@ class LocalAws:
         await self.data.close()
         await self.clock.close()
         await asyncio.to_thread(self._private.remove)
+        if self._persistence is not None:
+            self._persistence.close()
 
     async def checkpoint(self) -> None:
         """Remember the state of every service; `restore` goes back to it. There is one checkpoint, the last."""

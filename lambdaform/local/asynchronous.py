@@ -26,6 +26,9 @@ FIRST_THROTTLE_WAIT = 1.0
 LAST_THROTTLE_WAIT = 300.0
 """After throttles and service errors the wait doubles from 1 second to 5 minutes."""
 
+_PAUSE = 0.25
+"""Seconds between attempts that are refused while the local AWS ends."""
+
 MAX_ERROR_MESSAGE = 1_024
 """Characters of the error message a dead letter carries."""
 
@@ -138,6 +141,8 @@ class AsynchronousQueue:
         self._delivery = delivery
         self._invoker: Invoker | None = None
         self._waiting: dict[str, tuple[AsyncEvent, float, Timer]] = {}
+        self._trying: dict[str, AsyncEvent] = {}
+        self._is_ending = False
         self._generation = 0
 
     def connect(self, invoker: Invoker) -> None:
@@ -155,12 +160,40 @@ class AsynchronousQueue:
             trace=trace,
             accepted_at=self._clock.now(),
         )
-        self._clock.run(self._attempt(event, self._generation))
+        self._try(event)
         return event.request_id
 
     def waiting(self) -> list[AsyncEvent]:
         """The events that wait for their next attempt."""
         return [event for event, _, _ in self._waiting.values()]
+
+    def trying(self) -> list[AsyncEvent]:
+        """The events whose function runs."""
+        return list(self._trying.values())
+
+    def unfinished(self) -> list[AsyncEvent]:
+        """All events that have not come to their end."""
+        return [*self._trying.values(), *self.waiting()]
+
+    def end(self) -> None:
+        """Let nothing wait any more, because the local AWS is about to end: what has to be retried is, at once."""
+        self._is_ending = True
+        for event, _, timer in list(self._waiting.values()):
+            timer.cancel()
+            self._waiting.pop(event.request_id)
+            self._try(event)
+
+    def _try(self, event: AsyncEvent) -> None:
+        self._trying[event.request_id] = event
+        self._clock.run(self._attempted(event, self._generation))
+
+    async def _attempted(self, event: AsyncEvent, generation: int) -> None:
+        try:
+            await self._attempt(event, generation)
+        finally:
+            # Unless it is tried again already, or belongs to a state that is gone.
+            if self._trying.get(event.request_id) is event:
+                del self._trying[event.request_id]
 
     async def _attempt(self, event: AsyncEvent, generation: int) -> None:
         """One attempt and what follows from it; settings are those of the moment, as in AWS."""
@@ -194,8 +227,10 @@ class AsynchronousQueue:
     def _wait(self, event: AsyncEvent, when: float) -> None:
         def due() -> None:
             self._waiting.pop(event.request_id, None)
-            self._clock.run(self._attempt(event, self._generation))
+            self._try(event)
 
+        if self._is_ending:
+            when = self._clock.now() + (_PAUSE if event.refusals else 0.0)
         self._waiting[event.request_id] = (event, when, self._clock.call_at(when, due))
 
     async def _end(self, event: AsyncEvent, end: End, settings: FunctionSettings) -> None:
@@ -236,6 +271,12 @@ class AsynchronousQueue:
         """The events that wait, for `restore`; those being tried at the moment are not among them."""
         return [(event, when) for event, when, _ in self._waiting.values()]
 
+    def kept(self) -> object:
+        """As `checkpoint`, with the events being tried: a process that goes on from there tries them again."""
+        now = self._clock.now()
+        tried = [(event, now) for event in self._trying.values() if event.request_id not in self._waiting]
+        return [*tried, *cast(list[tuple[AsyncEvent, float]], self.checkpoint())]
+
     def restore(self, state: object) -> None:
         """Let the events of the checkpoint wait again."""
         self.reset()
@@ -248,6 +289,7 @@ class AsynchronousQueue:
         for _, _, timer in self._waiting.values():
             timer.cancel()
         self._waiting.clear()
+        self._trying.clear()
 
     def _connected(self) -> Invoker:
         if self._invoker is None:

@@ -1,4 +1,4 @@
-"""The local AWS's own paths under `/_lambdaform/`: health, reset, checkpoint, clock, recorded invocations, fidelity.
+"""The local AWS's own paths under `/_lambdaform/`: its health, clock, state, and what happened in it.
 
 JSON in, JSON out. Errors are `{"error": "..."}` with a fitting status.
 """
@@ -21,6 +21,7 @@ from lambdaform.local.http import Request, Response
 from lambdaform.local.lambda_.fidelity import not_honoured
 from lambdaform.local.lambda_.records import Record
 from lambdaform.local.ports import AwsFault, Json
+from lambdaform.model.problem import LambdaformError
 
 if TYPE_CHECKING:
     from lambdaform.local.app import LocalAws
@@ -49,6 +50,7 @@ class Control:
             ("POST", "reset"): self._reset,
             ("POST", "checkpoint"): self._checkpoint,
             ("POST", "restore"): self._restore,
+            ("POST", "keep"): self._keep,
             ("GET", "clock"): self._now,
             ("POST", "clock"): self._move,
             ("GET", "invocations"): self._invocations,
@@ -89,6 +91,16 @@ class Control:
 
     async def _restore(self, request: Request) -> Json:
         await self._aws.restore()
+        return {}
+
+    async def _keep(self, request: Request) -> Json:
+        """Write the state to the folder it is kept in, and go on."""
+        if self._aws.options.persist is None:
+            raise Refused(409, "this local AWS keeps nothing; start it with --persist DIR")
+        try:
+            await self._aws.keep()
+        except LambdaformError as error:
+            raise Refused(507, error.message) from error
         return {}
 
     async def _now(self, request: Request) -> Json:

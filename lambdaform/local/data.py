@@ -23,6 +23,7 @@ import attrs
 from lambdaform.local.clock import VirtualClock
 from lambdaform.local.data_child import LENGTHS
 from lambdaform.local.ports import ACCOUNT, AwsFault, Clock, Json
+from lambdaform.model.problem import LambdaformError
 
 _CHILD = Path(__file__).with_name("data_child.py")
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "SYSTEMROOT")
@@ -66,6 +67,15 @@ class _Channel:
     ours: socket.socket
     reader: asyncio.StreamReader | None = None
     writer: asyncio.StreamWriter | None = None
+
+
+@attrs.frozen(eq=False)
+class Saved:
+    """What a file keeps of the library's services."""
+
+    moto: str
+    """The library's version, whose classes are in it."""
+    content: bytes
 
 
 class MotoServices:
@@ -160,6 +170,23 @@ class MotoServices:
         """Forget everything, checkpoints too."""
         if self._channel is not None:
             await self._exchange({"do": "reset"}, b"")
+
+    async def save(self) -> Saved:
+        """The state of all services as bytes, for `load` in another process. Raises `LambdaformError`."""
+        try:
+            meta, content = await self._exchange({"do": "save"}, b"")
+        except AwsFault as fault:
+            raise LambdaformError(f"the state of the local AWS cannot be kept: {fault.message}") from fault
+        if "error" in meta:
+            raise LambdaformError(
+                f"the state of the local AWS cannot be kept, a service's data cannot be written ({meta['error']})",
+                hint="what was kept before is still there",
+            )
+        return Saved(str(meta["moto"]), content)
+
+    async def load(self, saved: Saved) -> None:
+        """Take over a saved state. Raises `AwsFault`."""
+        await self._exchange({"do": "load"}, saved.content)
 
     async def close(self) -> None:
         """End the process."""

@@ -17,6 +17,7 @@ import socket
 import struct
 import sys
 import urllib.parse
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, cast
@@ -109,6 +110,11 @@ def _serve(channel: socket.socket, application: Wsgi) -> None:
                 with travel.to(meta.get("now")):
                     answer, content = _answer(application, meta, body)
                 _send(channel, answer, content)
+            case "save":
+                _send(channel, *_saved())
+            case "load":
+                _load_state(body)
+                _send(channel, {"ready": True}, b"")
             case "checkpoint":
                 _keep(is_root=False)
                 _send(channel, {"ready": True}, b"")
@@ -197,6 +203,77 @@ def _environ(meta: dict[str, Any], body: bytes) -> dict[str, Any]:
             environ[f"HTTP_{name.upper().replace('-', '_')}"] = value
     environ[PRESERVED_HEADER_NAMES_ENVIRON_KEY] = preserved
     return environ
+
+
+def _saved() -> tuple[dict[str, Any], bytes]:
+    """The state, and by what it can be loaded: the library's own classes are in it."""
+    from moto import __version__
+
+    try:
+        return {"moto": __version__}, _save()
+    except Exception as error:  # noqa: BLE001  one service's state that cannot be kept must not end all services
+        return {"error": f"{type(error).__name__}: {error}"}, b""
+
+
+def _save() -> bytes:
+    """The state of every service that was used, in one piece: services refer to each other."""
+    import cloudpickle
+    from moto.core import base_backend
+
+    whole: Any = cloudpickle
+    general: type[Any] = whole.Pickler
+
+    class Pickler(general):
+        """Knows what the general one does not: OpenSSL's keys in KMS and Cognito, the dictionaries of SSM."""
+
+        def reducer_override(self, obj: Any) -> Any:
+            from cryptography.hazmat.primitives import serialization
+            from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+            if isinstance(obj, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey)):
+                text = obj.private_bytes(
+                    serialization.Encoding.PEM,
+                    serialization.PrivateFormat.PKCS8,
+                    serialization.NoEncryption(),
+                )
+                return _private_key, (text,)
+            if isinstance(obj, defaultdict) and type(cast(object, obj)) is not defaultdict:
+                # Python would call the class as a defaultdict is called; one with an `__init__` of its own is not.
+                own = cast("defaultdict[Any, Any]", obj)
+                state = (vars(own), {"default_factory": own.default_factory})
+                return _without_init, (type(own),), state, None, iter(own.items())
+            return super().reducer_override(obj)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+
+    all_services: Any = base_backend.BackendDict
+    held = {
+        services.service_name: {account: dict(regions.items()) for account, regions in services.items()}
+        for services in all_services._instances
+    }
+    stream = io.BytesIO()
+    Pickler(stream).dump(held)
+    return stream.getvalue()
+
+
+def _private_key(text: bytes) -> Any:
+    from cryptography.hazmat.primitives import serialization
+
+    return serialization.load_pem_private_key(text, None)
+
+
+def _without_init(kind: Any) -> Any:
+    return kind.__new__(kind)
+
+
+def _load_state(data: bytes) -> None:
+    import pickle
+
+    from moto.backends import get_backend
+
+    held: dict[str, dict[str, dict[str, Any]]] = pickle.loads(data)  # written by `_save` into the user's own folder
+    for name, accounts in held.items():
+        services: dict[str, dict[str, Any]] = cast(Any, get_backend)(name)
+        for account, regions in accounts.items():
+            services[account].update(regions)
 
 
 class _Travel:

@@ -83,13 +83,20 @@ class Plumbing:
 
     def checkpoint(self) -> object:
         """Everything as it is, for `restore`; what is under way at the moment is not part of it."""
+        return self._state(self.asynchronous.checkpoint())
+
+    def kept(self) -> object:
+        """As `checkpoint`, with what is under way: a process that goes on from there does it again."""
+        return self._state(self.asynchronous.kept())
+
+    def _state(self, asynchronous: object) -> _State:
         return _State(
             sqs=self.sqs.checkpoint(),
             sns=self.sns.checkpoint(),
             events=self.events.checkpoint(),
             scheduler=self.scheduler.checkpoint(),
             notifications=self.notifications.checkpoint(),
-            asynchronous=self.asynchronous.checkpoint(),
+            asynchronous=asynchronous,
             pollers=self.pollers.checkpoint(),
         )
 

@@ -25,6 +25,10 @@ Json = Any
 ADDRESS_FILE = "local.json"
 """The file in the state folder that says where the local AWS of this project is."""
 
+GRACE = 8.0
+"""Seconds that work under way gets at the end; below the ten that supervisors of processes usually wait."""
+_END = 20.0
+
 
 @attrs.frozen
 class Running:
@@ -81,7 +85,7 @@ class LocalProcess:
         if self.popen.poll() is None:
             self.popen.terminate()
             try:
-                self.popen.wait(10)
+                self.popen.wait(_END)
             except subprocess.TimeoutExpired:
                 self.popen.kill()
                 self.popen.wait()
@@ -93,6 +97,8 @@ def start(
     region: str = "us-east-1",
     clock: str = "system",
     host: str = "127.0.0.1",
+    persist: Path | None = None,
+    grace: float = 0.0,
     quiet: bool = True,
     seconds: float = 30,
 ) -> LocalProcess:
@@ -102,6 +108,7 @@ def start(
         log = Path(folder) / "stderr"
         command = [sys.executable, "-m", "lambdaform.local", "--port", str(port), "--host", host, "--region", region]
         command += ["--clock", clock, "--ready-file", str(ready), "--with-parent", str(os.getpid())]
+        command += ["--grace", str(grace), *(["--persist", str(persist)] if persist is not None else [])]
         with log.open("wb") as errors:
             popen = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors if quiet else None

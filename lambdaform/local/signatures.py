@@ -11,6 +11,7 @@ import hmac
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import cast
 from urllib.parse import parse_qsl, quote, unquote
 
 import attrs
@@ -42,6 +43,14 @@ class Keys:
                 key, secret = (second, first) if is_reversed else (first, second)
                 self._secrets[key.decode()] = secret.decode()
                 return
+
+    def checkpoint(self) -> object:
+        """All keys, for `restore`."""
+        return dict(self._secrets)
+
+    def restore(self, state: object) -> None:
+        """Know the keys of a checkpoint."""
+        self._secrets = dict(cast("dict[str, str]", state))
 
     def secrets_of(self, key: str) -> Iterable[str]:
         """What may be the secret of a key."""

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conformance.facts import fact
-from tests.local.conftest import Aws, Maker, environments, own, payload, unique, zipped
+from tests.local.conftest import Aws, Maker, environments, own, payload, unique, until, zipped
 
 LIFECYCLE = "https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html"
 VARIABLES = "https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html"
@@ -31,13 +30,6 @@ def isolated(aws: Aws) -> None:
     """What follows needs namespaces."""
     if own(aws, "GET", "health")[1]["isolation"] != "namespaces":
         pytest.skip("this machine does not allow namespaces")
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def answer(awslambda: Any, name: str, event: bytes = b"{}") -> Any:

@@ -9,8 +9,7 @@ import datetime
 from typing import Any
 
 from tests.conformance.facts import fact
-from tests.conformance.test_execution_environment import until
-from tests.local.conftest import Aws, Maker, refusal, unique
+from tests.local.conftest import Aws, Maker, refusal, unique, until
 
 METRICS = "https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html"
 FAILS_ON_DEMAND = "def handler(event, context):\n    if event.get('fail'):\n        raise ValueError('no')\n"

@@ -48,11 +48,17 @@ class Aws:
         )
 
 
-def start(folder: Path, *options: str) -> tuple[subprocess.Popen[bytes], Aws]:
+def command(*options: str) -> list[str]:
+    """The command that runs a local AWS; it waits for nothing at its end unless told so."""
+    return [sys.executable, "-m", "lambdaform.local", "--port", "0", "--grace", "0", *options]
+
+
+def start(folder: Path, *options: str, stderr: int | None = None) -> tuple[subprocess.Popen[bytes], Aws]:
     """Start a local AWS and wait until it takes requests."""
     ready = folder / f"ready-{next(_numbers)}.json"
     process = subprocess.Popen(
-        [sys.executable, "-m", "lambdaform.local", "--port", "0", "--ready-file", str(ready), *options],
+        command("--ready-file", str(ready), *options),
+        stderr=stderr,
         # Its private folder is in the test's: one that is killed cannot clean up after itself.
         env={
             **os.environ,
@@ -74,6 +80,14 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     """End a local AWS."""
     process.terminate()
     process.wait(20)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds that takes a moment of real time, and fail when it never does."""
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to hold in time"
+        time.sleep(0.005)
 
 
 def own(aws: Aws, method: str, path: str, body: Any = None) -> tuple[int, Any]:

@@ -47,7 +47,12 @@ class CodeStore:
 
     def archive(self, key: str) -> Path:
         """Where an archive's bytes are."""
-        return self._folder / "archives" / f"{key}.zip"
+        return self.archives / f"{key}.zip"
+
+    @property
+    def archives(self) -> Path:
+        """The folder of all archives."""
+        return self._folder / "archives"
 
     async def unpacked(self, key: str) -> Path:
         """The folder with an archive's files; unpacked when first asked for."""

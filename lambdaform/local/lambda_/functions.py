@@ -68,7 +68,7 @@ async def create_function(plane: Plane, call: Call) -> Mapping[str, Json]:
         function = publish(plane, function)
         number = str(function.last_number)
     plane.store.put(function)
-    plane.revise(key, _became_active(plane))
+    plane.revise(key, became_active(plane))
     shown = function.latest if number is None else function.versions[number]
     return plane.describe(function, shown)
 
@@ -201,11 +201,11 @@ def _update(
         number = str(function.last_number)
     plane.store.put(function)
     plane.fleet.retire(lambda each: _is_of(each, key) and each.version == LATEST)
-    plane.revise(key, _became_active(plane))
+    plane.revise(key, became_active(plane))
     return plane.describe(function, function.latest if number is None else function.versions[number])
 
 
-def _became_active(plane: Plane) -> Callable[[Function], Function]:
+def became_active(plane: Plane) -> Callable[[Function], Function]:
     """What settling does: Pending becomes Active, an update in progress successful, with a new revision."""
 
     def settle(version: Version) -> Version:

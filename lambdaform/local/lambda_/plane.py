@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import attrs
@@ -36,6 +35,18 @@ class Sources(Pollers, Protocol):
         ...
 
 
+@attrs.define(eq=False)
+class Generations:
+    """Counts the states that versions of functions have been in."""
+
+    last: int = 0
+
+    def next(self) -> str:
+        """One that has not been."""
+        self.last += 1
+        return str(self.last)
+
+
 @attrs.frozen(eq=False)
 class Plane:
     """The control plane's surroundings; one per local AWS."""
@@ -52,14 +63,14 @@ class Plane:
     """Where this local AWS answers, such as `http://127.0.0.1:4566`."""
     settle_after: float = 0.0
     """Seconds a new or changed function stays Pending or InProgress; 0 is until the next turn of the loop."""
-    _generations: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False)
+    generations: Generations = attrs.field(factory=Generations, init=False)
 
     def new_generation(self) -> str:
         """What tells one state of a version from every other there has been.
 
         Not one of `ids`: those repeat after a restore, and blueprints are remembered beyond it.
         """
-        return str(next(self._generations))
+        return self.generations.next()
 
     def refer(self, call: Call) -> Reference:
         """The function a call names. Raises `AwsFault`."""

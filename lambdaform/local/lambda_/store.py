@@ -68,6 +68,16 @@ class Store:
             if key[:2] == (account, region):
                 yield self.functions[key]
 
+    def archives(self) -> set[str]:
+        """The keys of all code that a function or layer has."""
+        functions = [
+            each for function in self.functions.values() for each in (function.latest, *function.versions.values())
+        ]
+        layers = [
+            each for layer in self.layers.values() for each in (*layer.versions.values(), *layer.deleted.values())
+        ]
+        return {each.code.key for each in (*functions, *layers) if each.code.key is not None}
+
     def checkpoint(self) -> Snapshot:
         """What `restore` goes back to."""
         return Snapshot(dict(self.functions), dict(self.layers), dict(self.mappings), dict(self.signing))

@@ -105,6 +105,11 @@ class EventPollers:
         if isinstance(poller, StreamPoller) and poller.positions():
             self._positions[uuid] = poller.positions()
 
+    def pause(self) -> None:
+        """Take nothing from any source any more; where each poller is stays known. Batches in flight go on."""
+        for poller in self._pollers.values():
+            poller.stop()
+
     def last_result(self, uuid: str) -> str | None:
         """`LastProcessingResult` as AWS words it; None for sources that have none."""
         poller = self._pollers.get(uuid)
