@@ -33,6 +33,19 @@ LOCAL_ACCOUNT = "123456789012"
 @click.option("--port", default=DEFAULT_PORT, show_default=True, help="Where to listen; another one when it is taken.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Which address to listen on.")
 @click.option(
+    "--speed",
+    type=click.FloatRange(min=1, max=10_000),
+    default=1.0,
+    show_default=True,
+    help="How many times faster the local AWS's clock runs: delays and schedules come so much sooner.",
+)
+@click.option(
+    "--retry-delay",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Before the first retry of a failed asynchronous event, twice as long before the second; AWS takes 60.",
+)
+@click.option(
     "--persist",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
@@ -42,7 +55,16 @@ LOCAL_ACCOUNT = "123456789012"
 @click.option("--once", is_flag=True, help="Deploy, say so, and end: shows that it would work.")
 @click.pass_obj
 def local(
-    options: Options, /, port: int, host: str, persist: Path | None, no_reload: bool, once: bool, **given: Any
+    options: Options,
+    /,
+    port: int,
+    host: str,
+    speed: float,
+    retry_delay: float | None,
+    persist: Path | None,
+    no_reload: bool,
+    once: bool,
+    **given: Any,
 ) -> None:
     """Start a local AWS, deploy to it, follow the logs, deploy again on save. Needs no account and no network."""
     from lambdaform.aws.endpoint import LOCAL_REGION
@@ -60,8 +82,17 @@ def local(
         )
     options.region = options.chosen_region() or LOCAL_REGION
     options.deployment().check({}, [])  # mistakes are shown before anything starts
-    process = start(port=port, region=options.region, host=host, persist=persist, grace=GRACE, quiet=False)
-    session = _Session(options, process.running, is_kept=persist is not None)
+    process = start(
+        port=port,
+        region=options.region,
+        host=host,
+        persist=persist,
+        speed=speed,
+        retry_delay=retry_delay,
+        grace=GRACE,
+        quiet=False,
+    )
+    session = _Session(options, process.running, kept_in=persist)
     try:
         announce(folder, process.running)
         with stopping() as stop:
@@ -111,10 +142,10 @@ def _not_honoured(running: Running) -> list[str]:
 class _Session:
     """One run of `local`: deploys, and deploys again, with one set of warm clients."""
 
-    def __init__(self, options: Options, running: Running, *, is_kept: bool) -> None:
+    def __init__(self, options: Options, running: Running, *, kept_in: Path | None) -> None:
         self._options = options
         self._running = running
-        self._is_kept = is_kept
+        self._kept_in = kept_in
         self._aws: AwsSession | None = None
 
     def deploy(self, stop: threading.Event) -> State:
@@ -123,7 +154,7 @@ class _Session:
         for stack in others:
             self._deploy(attrs.evolve(self._options, stack=stack), stop)
         state = self._deploy(attrs.evolve(self._options, stack=own), stop)
-        if self._is_kept:
+        if self._kept_in is not None:
             # Were the local AWS killed, the state file would name what is not there any more.
             self._running.request("POST", "/_lambdaform/keep")
         return state
@@ -158,7 +189,7 @@ class _Session:
 
     def forget(self) -> None:
         """Drop the state: what it describes ended with the local AWS, unless that was kept."""
-        if self._is_kept:
+        if self._kept_in is not None:
             return
         running = self._running
         deployment = self._options.deployment(endpoint=running.endpoint, state_endpoint=f"local-{running.instance}")
@@ -169,7 +200,7 @@ class _Session:
         """Show logs and deploy on save until told to stop, or until the local AWS ends."""
         saved = threading.Event()
         if reload:
-            threading.Thread(target=_watch, args=(root, saved, stop), daemon=True).start()
+            threading.Thread(target=_watch, args=(root, saved, stop, self._kept_in), daemon=True).start()
         seen: set[str] = set()
         begin = int(time.time() * 1000) - 1000
         while not stop.is_set():
@@ -208,11 +239,14 @@ class _Session:
         return state
 
 
-def _watch(root: Path, saved: threading.Event, stop: threading.Event) -> None:
+def _watch(root: Path, saved: threading.Event, stop: threading.Event, kept_in: Path | None) -> None:
+    """Notice what is saved, but for what we write ourselves: a deploy would follow a deploy without end."""
     from watchfiles import DefaultFilter, watch
 
-    ignored = (*DefaultFilter.ignore_dirs, ".lambdaform")
-    for _ in watch(root, stop_event=stop, watch_filter=DefaultFilter(ignore_dirs=ignored), debounce=80, step=20):
+    names = (*DefaultFilter.ignore_dirs, ".lambdaform")
+    paths = () if kept_in is None else (kept_in.resolve(),)
+    chosen = DefaultFilter(ignore_dirs=names, ignore_paths=paths)
+    for _ in watch(root.resolve(), stop_event=stop, watch_filter=chosen, debounce=80, step=20):
         saved.set()
 
 

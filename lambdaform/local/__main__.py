@@ -14,6 +14,7 @@ from typing import Literal
 import click
 
 from lambdaform.local.app import LocalAws, Options
+from lambdaform.local.asynchronous import FIRST_WAIT
 from lambdaform.local.process import GRACE
 from lambdaform.model.problem import LambdaformError
 
@@ -25,6 +26,20 @@ _PARENT_LOOK = 0.5
 @click.option("--port", default=4566, show_default=True, help="Port to listen on; 0 is any free one.")
 @click.option("--region", default="us-east-1", show_default=True, help="Region of requests that do not name one.")
 @click.option("--clock", type=click.Choice(["system", "virtual"]), default="system", show_default=True)
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=1, max=10_000),
+    default=1.0,
+    show_default=True,
+    help="How many times faster the system clock runs: delays and schedules come so much sooner.",
+)
+@click.option(
+    "--retry-delay",
+    type=click.FloatRange(min=0),
+    default=FIRST_WAIT,
+    show_default=True,
+    help="Seconds before the first retry of a failed asynchronous event; twice as many before the second.",
+)
 @click.option("--settle", default=0.0, show_default=True, help="Seconds a new or changed function is not ready.")
 @click.option("--runtime-client", type=click.Choice(["aws", "own"]), default=None, help="What handlers run under.")
 @click.option(
@@ -53,6 +68,8 @@ def main(
     port: int,
     region: str,
     clock: Literal["system", "virtual"],
+    speed: float,
+    retry_delay: float,
     settle: float,
     runtime_client: Literal["aws", "own"] | None,
     isolation: Literal["auto", "processes"],
@@ -62,11 +79,15 @@ def main(
     with_parent: int | None,
 ) -> None:
     """Run the local AWS until Ctrl-C or SIGTERM."""
+    if clock == "virtual" and speed != 1:
+        raise click.BadParameter("a virtual clock moves when it is told to", param_hint="--speed")
     options = Options(
         host=host,
         port=port,
         region=region,
         clock=clock,
+        speed=speed,
+        retry_delay=retry_delay,
         settle_after=settle,
         runtime_client=runtime_client,
         isolation=isolation,
@@ -145,8 +166,15 @@ def _greeting(aws: LocalAws) -> str:
     return (
         f"lambdaform local: {aws.address}{moved}, region {aws.options.region}, "
         f"Python {sys.version_info.major}.{sys.version_info.minor}, runtime client: {health['runtime_client']}, "
-        f"isolation: {_isolation(aws)}, clock: {aws.options.clock}"
+        f"isolation: {_isolation(aws)}, clock: {aws.options.clock}{_differing(aws.options)}"
     )
+
+
+def _differing(options: Options) -> str:
+    """What was asked to take other times than on AWS."""
+    speed = f", {options.speed:g} times as fast" if options.speed != 1 else ""
+    delay = f", first retry after {options.retry_delay:g} s" if options.retry_delay != FIRST_WAIT else ""
+    return speed + delay
 
 
 def _isolation(aws: LocalAws) -> str:

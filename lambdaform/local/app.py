@@ -20,6 +20,7 @@ from typing import Literal, cast
 import attrs
 
 from lambdaform.local.arrivals import Arrivals
+from lambdaform.local.asynchronous import FIRST_WAIT
 from lambdaform.local.clock import EPOCH, RandomIds, SeededIds, SystemClock, VirtualClock
 from lambdaform.local.control import Control
 from lambdaform.local.data import MotoServices
@@ -61,6 +62,10 @@ class Options:
     port: int = 4566
     region: str = "us-east-1"
     clock: Literal["system", "virtual"] = "system"
+    speed: float = 1.0
+    """How many times faster than the machine's the system clock runs."""
+    retry_delay: float = FIRST_WAIT
+    """Seconds before the first retry of an asynchronous event that failed; the second takes twice as long to come."""
     settle_after: float = 0.0
     """Seconds a new or changed function stays Pending or InProgress."""
     runtime_client: Literal["aws", "own"] | None = None
@@ -99,14 +104,21 @@ class LocalAws:
         self._persistence = Persistence(options.persist) if options.persist is not None else None
         self.instance = str(uuid.uuid4())
         self.started = time.time()
-        self.clock = VirtualClock() if options.clock == "virtual" else SystemClock()
+        self.clock = VirtualClock() if options.clock == "virtual" else SystemClock(speed=options.speed)
         self.ids = SeededIds() if options.clock == "virtual" else RandomIds()
         self._private = PrivateFolder()
         self.folder = self._private.path
         self.data = MotoServices(clock=self.clock)
         self.trace = Trace(self.clock.now)
         self.metrics = Metrics(self.data)
-        self.plumbing = Plumbing(clock=self.clock, ids=self.ids, data=self.data, trace=self.trace, metrics=self.metrics)
+        self.plumbing = Plumbing(
+            clock=self.clock,
+            ids=self.ids,
+            data=self.data,
+            trace=self.trace,
+            metrics=self.metrics,
+            retry_delay=options.retry_delay,
+        )
         self.store = Store()
         self.logs = LogStore(self.clock.now)
         self.records = Records()
@@ -261,6 +273,8 @@ class LocalAws:
         if isinstance(self.clock, VirtualClock):
             await self.clock.rewind(kept.checkpoint.now)
             self.ids.restore(kept.checkpoint.ids)
+        else:
+            self.clock.not_before(kept.checkpoint.now)
         self.keys.restore(kept.keys)
         self.plane.generations.last = kept.last_generation
         self.store.restore(kept.checkpoint.store)
@@ -353,6 +367,7 @@ class LocalAws:
             "endpoint": self.address,
             "region": self.options.region,
             "clock": self.options.clock,
+            "speed": self.options.speed,
             "runtimes": {"python": f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"},
             "runtime_client": "own" if self.spawner.is_ours else "aws",
             "isolation": self.spawner.isolation,

@@ -73,7 +73,9 @@ def decide_before_attempt(settings: FunctionSettings) -> End | None:
     return End("ZeroReservedConcurrency") if settings.reserved_concurrency == 0 else None
 
 
-def decide_after_attempt(event: AsyncEvent, outcome: Outcome, settings: FunctionSettings, now: float) -> RetryAt | End:
+def decide_after_attempt(
+    event: AsyncEvent, outcome: Outcome, settings: FunctionSettings, now: float, first_wait: float = FIRST_WAIT
+) -> RetryAt | End:
     """What happens to an event whose invocation just ended; `event` counts that invocation already.
 
     Throttles and service errors retry until the event is too old; function errors also count attempts. An event whose
@@ -88,7 +90,7 @@ def decide_after_attempt(event: AsyncEvent, outcome: Outcome, settings: Function
     else:
         if event.attempts > settings.maximum_retry_attempts:
             return End("RetriesExhausted")
-        wait = FIRST_WAIT * 2.0 ** (event.attempts - 1)
+        wait = first_wait * 2.0 ** (event.attempts - 1)
     if now + wait > event.accepted_at + settings.maximum_event_age:
         return End("EventAgeExceeded")
     return RetryAt(now + wait)
@@ -134,8 +136,17 @@ def dead_letter(event: AsyncEvent, end: End) -> Parcel:
 class AsynchronousQueue:
     """`AsyncQueue`: all events on their way. One per local AWS; `connect` comes before the first event."""
 
-    def __init__(self, *, clock: Clock, ids: Ids, delivery: Delivery, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        ids: Ids,
+        delivery: Delivery,
+        metrics: Metrics | None = None,
+        first_wait: float = FIRST_WAIT,
+    ) -> None:
         self._metrics = metrics
+        self._first_wait = first_wait
         self._clock = clock
         self._ids = ids
         self._delivery = delivery
@@ -217,7 +228,7 @@ class AsynchronousQueue:
                 event = attrs.evolve(event, attempts=event.attempts + 1, refusals=0, last=outcome)
             else:
                 event = attrs.evolve(event, refusals=event.refusals + 1)
-            decision = decide_after_attempt(event, outcome, settings, self._clock.now())
+            decision = decide_after_attempt(event, outcome, settings, self._clock.now(), self._first_wait)
             if isinstance(decision, RetryAt):
                 self._wait(event, decision.when)
                 return

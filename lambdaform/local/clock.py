@@ -88,20 +88,34 @@ def report_bug(error: BaseException) -> None:
 
 
 class SystemClock:
-    """The real time. One per process; used from within one event loop."""
+    """The real time, or one that runs so many times faster from the start. One per process, within one event loop."""
 
-    def __init__(self, on_bug: Callable[[BaseException], None] = report_bug) -> None:
+    def __init__(self, on_bug: Callable[[BaseException], None] = report_bug, *, speed: float = 1.0) -> None:
+        self.speed = speed
+        self._started = time.time()
+        self._ahead = 0.0
         self._on_bug = on_bug
         self._works: set[asyncio.Task[None]] = set()
 
     def now(self) -> float:
         """Seconds since the epoch."""
-        return time.time()
+        if self.is_real:
+            return time.time()
+        return self._started + self._ahead + (time.time() - self._started) * self.speed
+
+    @property
+    def is_real(self) -> bool:
+        """Whether it shows the time that everybody else's clocks show."""
+        return self.speed == 1.0 and not self._ahead
+
+    def not_before(self, moment: float) -> None:
+        """Go on from a time that an earlier, faster clock had reached."""
+        self._ahead += max(0.0, moment - self.now())
 
     def call_at(self, when: float, action: Callable[[], None]) -> asyncio.TimerHandle:
         """Run `action` at `when`, or as soon as possible when that is over."""
         loop = asyncio.get_running_loop()
-        return loop.call_at(loop.time() + max(0.0, when - time.time()), self._guarded, action)
+        return loop.call_at(loop.time() + max(0.0, when - self.now()) / self.speed, self._guarded, action)
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` in the background; an exception that leaves it is reported as a bug."""
@@ -111,7 +125,7 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait that many seconds; not at all when there are none."""
-        await asyncio.sleep(max(0.0, seconds))
+        await asyncio.sleep(max(0.0, seconds) / self.speed)
 
     @contextlib.asynccontextmanager
     async def parked(self) -> AsyncGenerator[None]:

@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import attrs
 
-from lambdaform.local.clock import VirtualClock
+from lambdaform.local.clock import SystemClock, VirtualClock
 from lambdaform.local.data_child import LENGTHS
 from lambdaform.local.ports import ACCOUNT, AwsFault, Clock, Json
 from lambdaform.model.problem import LambdaformError
@@ -81,12 +81,14 @@ class Saved:
 class MotoServices:
     """`DataServices` by moto. One process, one request at a time, in the order they came.
 
-    With a virtual clock the process sees that clock's time, and its random ids come from `seed`.
+    The process sees the clock's time where that is not the machine's; with a virtual clock its random ids come from
+    `seed`.
     """
 
     def __init__(
         self, *, clock: Clock | None = None, seed: int | None = None, executable: str = sys.executable
     ) -> None:
+        self._clock = clock
         self._virtual = clock if isinstance(clock, VirtualClock) else None
         self._seed = 0 if seed is None and self._virtual is not None else seed
         self._executable = executable
@@ -215,6 +217,8 @@ class MotoServices:
             await self._frame(channel.reader)  # says that it is ready
         if self._virtual is not None:
             meta["now"] = self._virtual.now()
+        elif isinstance(self._clock, SystemClock) and not self._clock.is_real:
+            meta["now"] = self._clock.now()
         text = json.dumps(meta).encode()
         channel.writer.write(LENGTHS.pack(len(text), len(body)) + text + body)
         return await self._frame(channel.reader)

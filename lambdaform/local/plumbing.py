@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from lambdaform.local import differences
-from lambdaform.local.asynchronous import AsynchronousQueue
+from lambdaform.local.asynchronous import FIRST_WAIT, AsynchronousQueue
 from lambdaform.local.clock import Ids, VirtualClock
 from lambdaform.local.data import MotoServices
 from lambdaform.local.delivery import Delivery
@@ -45,7 +45,14 @@ class Plumbing:
     """The event services of one local AWS."""
 
     def __init__(
-        self, *, clock: Clock, ids: Ids, data: MotoServices, trace: Trace | None = None, metrics: Metrics | None = None
+        self,
+        *,
+        clock: Clock,
+        ids: Ids,
+        data: MotoServices,
+        trace: Trace | None = None,
+        metrics: Metrics | None = None,
+        retry_delay: float = FIRST_WAIT,
     ) -> None:
         self.delivery = Delivery(clock=clock, ids=ids, trace=trace)
         # Under a virtual clock a receive that waited would wait for a time its own caller holds back.
@@ -54,7 +61,9 @@ class Plumbing:
         self.events = EventBridge(clock=clock, ids=ids, delivery=self.delivery)
         self.scheduler = Scheduler(clock=clock, ids=ids, delivery=self.delivery)
         self.notifications = Notifications(clock=clock, ids=ids, data=data, delivery=self.delivery)
-        self.asynchronous = AsynchronousQueue(clock=clock, ids=ids, delivery=self.delivery, metrics=metrics)
+        self.asynchronous = AsynchronousQueue(
+            clock=clock, ids=ids, delivery=self.delivery, metrics=metrics, first_wait=retry_delay
+        )
         self.pollers = EventPollers(clock=clock, ids=ids, queues=self.sqs, data=data, delivery=self.delivery)
         self.delivery.attach(queues=self.sqs, topics=self.sns, buses=self.events, data=data)
 

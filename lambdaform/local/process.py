@@ -98,6 +98,8 @@ def start(
     clock: str = "system",
     host: str = "127.0.0.1",
     persist: Path | None = None,
+    speed: float = 1.0,
+    retry_delay: float | None = None,
     grace: float = 0.0,
     quiet: bool = True,
     seconds: float = 30,
@@ -108,6 +110,8 @@ def start(
         log = Path(folder) / "stderr"
         command = [sys.executable, "-m", "lambdaform.local", "--port", str(port), "--host", host, "--region", region]
         command += ["--clock", clock, "--ready-file", str(ready), "--with-parent", str(os.getpid())]
+        command += ["--speed", str(speed)]
+        command += ["--retry-delay", str(retry_delay)] if retry_delay is not None else []
         command += ["--grace", str(grace), *(["--persist", str(persist)] if persist is not None else [])]
         with log.open("wb") as errors:
             popen = subprocess.Popen(

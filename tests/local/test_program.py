@@ -14,7 +14,21 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.local.conftest import ROLE, Aws, Maker, Virtual, own, payload, refusal, start, stop, unique, zipped
+from tests.local.conftest import (
+    ROLE,
+    Aws,
+    Maker,
+    Virtual,
+    command,
+    own,
+    payload,
+    refusal,
+    start,
+    stop,
+    unique,
+    until,
+    zipped,
+)
 
 FAILS = "def handler(event, context):\n    raise ValueError(event)\n"
 COUNTS = "n = 0\ndef handler(event, context):\n    global n\n    n += 1\n    return n\n"
@@ -55,6 +69,46 @@ def test_without_namespaces_code_and_scratch_lie_in_private_folders(tmp_path: Pa
     assert value == 1
     assert "/tmp" in {each["setting"] for each in next(iter(fidelity["functions"].values()))}
     assert not Path(root).exists()
+
+
+@pytest.mark.parametrize("options", [("--speed", "600"), ("--retry-delay", "0.05")])
+def test_retries_come_sooner_when_asked_for(tmp_path: Path, options: tuple[str, str]) -> None:
+    process, aws = start(tmp_path, *options)
+    try:
+        _, letters = Virtual(aws).queue()
+        name = Virtual(aws).function(FAILS, DeadLetterConfig={"TargetArn": letters})
+        aws.client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=b'"x"')
+        until(lambda: Virtual(aws).messages(letters) != [])
+        attempts = len(own(aws, "GET", f"invocations?function={name}")[1])
+        began, ended = (own(aws, "GET", "clock")[1]["now"] for _ in range(2))
+    finally:
+        stop(process)
+
+    assert attempts == 3
+    assert ended >= began
+
+
+def test_the_services_behind_the_door_see_the_faster_clock(tmp_path: Path) -> None:
+    process, aws = start(tmp_path, "--speed", "10000")
+    try:
+        s3 = aws.client("s3")
+        s3.create_bucket(Bucket="of-the-future")
+        began = own(aws, "GET", "clock")[1]["now"]
+        s3.put_object(Bucket="of-the-future", Key="k", Body=b"")
+        modified = s3.head_object(Bucket="of-the-future", Key="k")["LastModified"].timestamp()
+    finally:
+        stop(process)
+
+    assert modified >= int(began)
+
+
+def test_a_virtual_clock_has_no_speed() -> None:
+    done = subprocess.run(
+        command("--clock", "virtual", "--speed", "2"), capture_output=True, text=True, timeout=30, check=False
+    )
+
+    assert done.returncode == 2
+    assert "a virtual clock moves when it is told to" in done.stderr
 
 
 def test_a_poison_message_ends_in_the_dead_letter_queue(virtual: Virtual) -> None:
