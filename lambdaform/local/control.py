@@ -9,6 +9,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote
 
@@ -18,6 +19,7 @@ from lambdaform.local.clock import VirtualClock
 from lambdaform.local.door import OWN_PATHS
 from lambdaform.local.faults import STRIKES, Trouble
 from lambdaform.local.http import Request, Response
+from lambdaform.local.lambda_.blueprints import access_key
 from lambdaform.local.lambda_.fidelity import not_honoured
 from lambdaform.local.lambda_.records import Record
 from lambdaform.local.ports import AwsFault, Json
@@ -70,6 +72,8 @@ class Control:
             return await self._aws.urls.by_path(request, tail)
         if head == "code" and request.method == "GET":
             return await self._code(unquote(tail))
+        if head == "credentials" and request.method == "GET":
+            return _json(200, _credentials(tail))
         route = self._routes.get((request.method, rest))
         try:
             if route is None:
@@ -233,6 +237,20 @@ class Control:
         if not key.isalnum() or not path.is_file():
             return _json(404, {"error": f"no code called {name}"})
         return Response(200, await asyncio.to_thread(path.read_bytes), [("Content-Type", "application/zip")])
+
+
+def _credentials(account: str) -> Json:
+    """What the SDKs of restored environments ask for, in the shape of container credentials.
+
+    https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html
+    """
+    expires = datetime.now(UTC) + timedelta(hours=6)  # handlers are on the real clock
+    return {
+        "AccessKeyId": access_key(account),
+        "SecretAccessKey": "local",
+        "Token": "local",
+        "Expiration": expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
 
 
 def _record(record: Record) -> dict[str, Json]:

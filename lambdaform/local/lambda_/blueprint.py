@@ -51,3 +51,5 @@ class Blueprint:
     interpreter: str | None = None
     """The Python to run under; the local AWS's own when None."""
     launch: Launch = attrs.field(factory=Launch)
+    has_snapshot: bool = False
+    """Whether its environments are restored from a snapshot: a published version with SnapStart."""

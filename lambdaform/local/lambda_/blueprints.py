@@ -127,6 +127,7 @@ class Blueprints:
             launch=launch,
             scratch=version.settings["EphemeralStorage"]["Size"],
             is_isolated=is_isolated,
+            has_snapshot=version.has_snapshot,
         )
 
     def _unisolated(self, folder: Path, opt: Path | None) -> Places:
@@ -189,13 +190,18 @@ def environ(function: Function, version: Version, places: Places, *, address: st
         "AWS_LAMBDA_FUNCTION_VERSION": version.number,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(version.memory_size),
         "AWS_LAMBDA_LOG_GROUP_NAME": version.logging["LogGroup"],
-        # The door reads an account out of a key of twelve digits.
-        "AWS_ACCESS_KEY_ID": "ASIALOCALLAMBDAFORM0" if function.account == ACCOUNT else function.account,
+        "AWS_ACCESS_KEY_ID": access_key(function.account),
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_SESSION_TOKEN": "local",
         "LAMBDA_TASK_ROOT": task,
         "LAMBDA_RUNTIME_DIR": runtime,
     }
+    if version.has_snapshot:
+        # Neither the log nor credentials may be part of a snapshot.
+        for name in ("AWS_LAMBDA_LOG_GROUP_NAME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+            del variables[name]
+        variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = f"{address}/_lambdaform/credentials/{function.account}"
+        variables["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = "local"
     if language_of(version.runtime) != CUSTOM:
         variables["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{version.runtime}"
     logging = version.logging
@@ -203,6 +209,11 @@ def environ(function: Function, version: Version, places: Places, *, address: st
         variables["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
         variables["AWS_LAMBDA_LOG_LEVEL"] = logging.get("ApplicationLogLevel", "INFO")
     return variables
+
+
+def access_key(account: str) -> str:
+    """The key handlers of an account use: the door reads an account out of one of twelve digits."""
+    return "ASIALOCALLAMBDAFORM0" if account == ACCOUNT else account
 
 
 def _of_language(runtime: str, places: Places) -> dict[str, str]:

@@ -21,7 +21,7 @@ import time
 import traceback
 import types
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 PREFIX = "/2018-06-01/runtime"
 REQUEST = {"id": ""}
@@ -101,7 +101,7 @@ def find_handler(name: str) -> Callable[[Any, Context], Any]:
         raise Failure("Runtime.HandlerNotFound", text) from None
 
 
-def describe(error: Exception, request_id: str) -> dict[str, Any]:
+def describe(error: BaseException, request_id: str) -> dict[str, Any]:
     """An exception as the error object AWS's client posts; frames of this file are cut from its start."""
     if isinstance(error, Failure):
         kind, message, trace = error.kind, error.message, error.trace
@@ -184,11 +184,36 @@ def set_up_logging() -> None:
     root.addHandler(handler)
 
 
-def main() -> None:
-    """Initialise, then serve events until the environment ends."""
+def run_before_snapshot() -> None:
+    """Run what was registered for the moment before a snapshot: the last one first."""
+    hooks: Any = importlib.import_module("snapshot_restore_py")
+    registered = hooks.get_before_snapshot()
+    while registered:
+        function, arguments, named = registered.pop()
+        function(*arguments, **named)
+
+
+def run_after_restore() -> None:
+    """Run what was registered for the moment after a restore: the first one first."""
+    hooks: Any = importlib.import_module("snapshot_restore_py")
+    for function, arguments, named in hooks.get_after_restore():
+        function(*arguments, **named)
+
+
+def main(wait: Callable[[], None] | None = None) -> None:
+    """Initialise, then serve events until the environment ends.
+
+    A process that is a snapshot waits by `wait`, which returns in copies of it that are restored environments.
+    """
     # Written through: what an event printed is in the log before its answer is posted.
     sys.stdout = io.TextIOWrapper(open(1, "wb", buffering=0, closefd=False), "utf-8", write_through=True)  # noqa: SIM115
     api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"], timeout=None)
+
+    def fail(path: str, error: BaseException, kind: str, status: int) -> NoReturn:
+        description = describe(error, "")
+        report(description)
+        post_error(path, description, kind)
+        sys.exit(status)
 
     def call(
         method: str, path: str, body: bytes | str | None = None, headers: Mapping[str, str] | None = None
@@ -197,8 +222,8 @@ def main() -> None:
         answer = api.getresponse()
         return dict(answer.headers.items()), answer.read()
 
-    def post_error(path: str, error: Mapping[str, Any]) -> None:
-        call("POST", path, json.dumps(error), {"Lambda-Runtime-Function-Error-Type": error["errorType"]})
+    def post_error(path: str, error: Mapping[str, Any], kind: str | None = None) -> None:
+        call("POST", path, json.dumps(error), {"Lambda-Runtime-Function-Error-Type": kind or error["errorType"]})
 
     set_up_logging()
     # Runtimes before python3.12 escape what is not ASCII.
@@ -210,6 +235,20 @@ def main() -> None:
         report(description)
         post_error("/init/error", description)
         sys.exit(1)
+    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+        # As in AWS's client, whatever a hook raises ends the process, also what is no `Exception`.
+        try:
+            run_before_snapshot()
+            if wait is not None:
+                wait()
+                api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"], timeout=None)
+            call("GET", "/restore/next")
+        except BaseException as error:  # noqa: BLE001
+            fail("/init/error", error, "Runtime.BeforeSnapshotError", 64)
+        try:
+            run_after_restore()
+        except BaseException as error:  # noqa: BLE001
+            fail("/restore/error", error, "Runtime.AfterRestoreError", 65)
     while True:
         headers, event = call("GET", "/invocation/next")
         REQUEST["id"] = headers["Lambda-Runtime-Aws-Request-Id"]

@@ -60,7 +60,9 @@ async def delete_function_concurrency(plane: Plane, call: Call) -> Mapping[str, 
 
 async def put_provisioned_concurrency_config(plane: Plane, blueprints: Blueprints, call: Call) -> Mapping[str, Json]:
     """Keep environments initialised for a version or alias; they are ready a little later."""
-    function, _, qualifier = _version(plane, call, "put")
+    function, version, qualifier = _version(plane, call, "put")
+    if version.has_snapshot:
+        raise invalid("Provisioned Concurrency is not supported for SnapStart enabled functions.")
     wanted: int = call.params["ProvisionedConcurrentExecutions"]
     if function.reserved_concurrency is not None and wanted > function.reserved_concurrency:
         raise invalid(

@@ -14,11 +14,13 @@ from typing import Any
 from lambdaform.local.lambda_.naming import LATEST, function_arn
 from lambdaform.local.lambda_.values import Version
 from lambdaform.local.ports import AwsFault, Json
+from lambdaform.model.runtimes import RUNTIMES
 
 LARGEST_ENVIRONMENT = 4096
 LARGEST_TIMEOUT = 900
 LARGEST_MEMORY = 10_240
 LARGEST_SCRATCH = 10_240
+SMALLEST_SCRATCH = 512
 MOST_LAYERS = 5
 LONGEST_NAME = 64
 
@@ -174,7 +176,25 @@ def merged(settings: Mapping[str, Json], params: Mapping[str, Json], name: str) 
     for emptied in ("Layers", "FileSystemConfigs"):
         if result.get(emptied) == []:
             result.pop(emptied)
+    _check_snap_start(result)
     return result
+
+
+def _check_snap_start(settings: Mapping[str, Json]) -> None:
+    """What SnapStart does not go with. https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html"""
+    if settings["SnapStart"]["ApplyOn"] != "PublishedVersions":
+        return
+    runtime = settings.get("Runtime", "")
+    known = RUNTIMES.get(runtime)
+    refused = [
+        ("ContainerImage", settings["PackageType"] == "Image"),
+        (runtime, settings["PackageType"] == "Zip" and known is not None and not known.snap_start),
+        ("Amazon EFS", bool(settings.get("FileSystemConfigs"))),
+        (f"EphemeralStorage above {SMALLEST_SCRATCH} MB", settings["EphemeralStorage"]["Size"] > SMALLEST_SCRATCH),
+    ]
+    for what, is_there in refused:
+        if is_there:
+            _refuse(f"{what} is not supported for SnapStart enabled functions.")
 
 
 def _logging(before: Mapping[str, str], change: Mapping[str, str], name: str) -> dict[str, str]:
@@ -281,9 +301,10 @@ def describe(
             "VpcId": "vpc-local" if vpc.get("SubnetIds") else "",
             "Ipv6AllowedForDualStack": vpc.get("Ipv6AllowedForDualStack", False),
         }
-    applies = settings["SnapStart"]["ApplyOn"]
-    is_snapshot = applies == "PublishedVersions" and version.number != LATEST
-    answer["SnapStart"] = {"ApplyOn": applies, "OptimizationStatus": "On" if is_snapshot else "Off"}
+    answer["SnapStart"] = {
+        "ApplyOn": settings["SnapStart"]["ApplyOn"],
+        "OptimizationStatus": "On" if version.has_snapshot else "Off",
+    }
     if with_state:
         answer |= _state(version)
         if version.runtime and version.runtime != "custom":
@@ -296,6 +317,8 @@ def _state(version: Version) -> dict[str, str]:
     answer: dict[str, str] = {"State": version.state}
     if version.state == "Pending":
         answer |= {"StateReason": "The function is being created.", "StateReasonCode": "Creating"}
+    if version.state == "Failed" and version.reason is not None and version.reason_code is not None:
+        answer |= {"StateReason": version.reason, "StateReasonCode": version.reason_code}
     if version.update is not None:
         answer["LastUpdateStatus"] = version.update
         if version.update == "InProgress":

@@ -14,7 +14,9 @@ import attrs
 
 from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Reply
 
-Turn = Literal["ready", "init-error", "exited", "timeout", "out-of-memory", "too-large", "unstartable"]
+Turn = Literal[
+    "ready", "snapshot", "init-error", "restore-error", "exited", "timeout", "out-of-memory", "too-large", "unstartable"
+]
 """What a process came to while it was waited for."""
 Status = Literal["success", "error", "timeout"]
 """`error` for whatever ended the process; a function's own error is a `success` of the platform."""

@@ -9,6 +9,7 @@ the pool's business.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -21,12 +22,14 @@ from lambdaform.local.faults import Strike
 from lambdaform.local.lambda_ import platform_log
 from lambdaform.local.lambda_.blueprint import Blueprint, LogWriter
 from lambdaform.local.lambda_.endings import Status, Turn, answer_of, error_type_of
-from lambdaform.local.lambda_.phases import Phase, Phases, init_limit
+from lambdaform.local.lambda_.phases import RESTORE_LIMIT, Phase, Phases, init_limit
 from lambdaform.local.lambda_.processes import Spawner
 from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Event, Reply, RuntimeApi
 from lambdaform.local.lambda_.sandbox import Sandbox
 from lambdaform.local.lambda_.tail import Tail
 
+Initialization = Literal["on-demand", "provisioned-concurrency", "snap-start"]
+"""The values of AWS_LAMBDA_INITIALIZATION_TYPE that there are here."""
 _WATCH_AFTER = 0.01
 _WATCH_EVERY = 0.005
 
@@ -58,7 +61,7 @@ class Environment:
         stream: str,
         parent_folder: Path,
         now: Callable[[], float],
-        initialization: Literal["on-demand", "provisioned-concurrency"] = "on-demand",
+        initialization: Initialization = "on-demand",
     ) -> None:
         self.blueprint = blueprint
         self.stream = stream
@@ -83,6 +86,12 @@ class Environment:
         self._sink: Callable[[bytes, str], None] | None = None
         self._streamed = bytearray()
         self._init_duration: float | None = None
+        self._restore_duration: float | None = None
+        self._billed_restore = 0
+        self._restored_at = 0.0
+        self._limiting: asyncio.TimerHandle | None = None
+        self._is_snapshot = False
+        """Whether others are to be restored from it."""
 
     # What the Runtime API tells
 
@@ -113,12 +122,29 @@ class Environment:
         self._reply = reply
         self._resolve("init-error")
 
+    def on_restore_next(self) -> None:
+        if self._is_snapshot:
+            self._resolve("snapshot")
+        elif self._api is not None:
+            self._restored_at = time.monotonic()
+            self._limiting = self._loop.call_later(RESTORE_LIMIT, self._expire, self._turn)
+            self._api.restored()
+
+    def on_restore_error(self, reply: Reply) -> None:
+        self._reply = reply
+        self._resolve("restore-error")
+
     # What the pool asks
 
     @property
     def is_ready(self) -> bool:
         """Whether a process is initialised and waiting."""
         return self._sandbox.is_running
+
+    @property
+    def is_to_be_restored(self) -> bool:
+        """Whether it comes out of a snapshot and has not done so yet."""
+        return self._is_fresh and self.initialization == "snap-start"
 
     @property
     def pid(self) -> int | None:
@@ -137,6 +163,56 @@ class Environment:
         if failure is None and not self._is_retired:
             self._sandbox.rest()
         return failure is None
+
+    async def become_snapshot(self) -> Environment | Turn:
+        """INIT with the hooks before a snapshot; from then on it serves nothing. What went wrong, if it did."""
+        self._is_snapshot = True
+        failure = await self._first_init()
+        if failure is not None:
+            self.retire()
+            return failure
+        self._drop_process()
+        return self
+
+    async def restore(self, snapshot: Environment) -> Turn | None:
+        """Come out of a snapshot, with the hooks after it, instead of INIT. Returns what went wrong."""
+        self._is_fresh = False
+        self._enter("restore")
+        blueprint = self.blueprint
+        self._log.write_all(
+            platform_log.restore_start(
+                blueprint.log_style,
+                self._now(),
+                runtime=blueprint.runtime,
+                region=blueprint.region,
+                name=blueprint.name,
+                version=blueprint.version,
+            )
+        )
+        begun = time.monotonic()
+        # Without a process to copy it initialises anew, which may take as long as for a snapshot.
+        turn = await self._start_process(init_limit(self.initialization, blueprint.timeout) + RESTORE_LIMIT)
+        duration = self._since(begun) * 1000
+        if self._limiting is not None:
+            self._limiting.cancel()
+        self._sandbox.drain()
+        is_ready = turn == "ready"
+        self._log.write_all(
+            platform_log.restore_report(
+                blueprint.log_style,
+                self._now(),
+                duration=duration,
+                status="success" if is_ready else "timeout" if turn == "timeout" else "error",
+                # The hooks' own error is in the log before this line.
+                error_type=None if is_ready or turn == "timeout" else "Runtime.ExitError",
+            )
+        )
+        if not is_ready:
+            return turn
+        self._restore_duration = duration
+        self._billed_restore = math.ceil(self._since(self._restored_at or begun) * 1000)
+        self._enter("ready")
+        return None
 
     async def invoke(self, event: Event, *, timeout: float, strike: Strike | None = None) -> Ending:
         """Serve one event. Always ends within the initialisation limit and `timeout` (seconds).
@@ -221,16 +297,20 @@ class Environment:
                 region=blueprint.region,
                 name=blueprint.name,
                 version=blueprint.version,
+                kind=self.initialization,
             )
         )
         begun = time.monotonic()
         turn = await self._start_process(init_limit(self.initialization, blueprint.timeout))
         duration = self._since(begun) * 1000
-        if turn == "ready":
+        if turn == "ready" and not self._is_snapshot:
             self._init_duration = duration
             self._enter("ready")
             return None
         self._report_init("init", turn, duration)
+        if turn in ("ready", "snapshot"):
+            self._enter("snapshot")
+            return None
         self._enter("reset")
         return turn
 
@@ -244,18 +324,20 @@ class Environment:
 
     def _report_init(self, phase: str, turn: Turn, duration: float) -> None:
         self._sandbox.drain()
-        kind = None if turn == "timeout" else error_type_of(turn, self._reply)
+        is_done = turn in ("ready", "snapshot")
+        kind = None if is_done or turn == "timeout" else error_type_of(turn, self._reply)
         self._log.write_all(
             platform_log.init_report(
                 self.blueprint.log_style,
                 self._now(),
                 duration=duration,
                 phase=phase,
-                status="timeout" if turn == "timeout" else "error",
+                status="success" if is_done else "timeout" if turn == "timeout" else "error",
                 error_type=kind,
+                kind=self.initialization,
             )
         )
-        if phase == "init":
+        if phase == "init" and not is_done:
             self._drop_process()
 
     async def _start_process(self, limit: float) -> Turn:
@@ -268,11 +350,12 @@ class Environment:
         self._reply = None
         self._turn = self._loop.create_future()
         self._api = RuntimeApi(self)
-        environ = {
-            "AWS_LAMBDA_LOG_STREAM_NAME": self.stream,
+        environ: dict[str, str] = {
             "AWS_LAMBDA_INITIALIZATION_TYPE": self.initialization,
             "AWS_LAMBDA_RUNTIME_API": await self._api.start(),
         }
+        if self.initialization != "snap-start":  # a snapshot cannot know in which environments it will be restored
+            environ["AWS_LAMBDA_LOG_STREAM_NAME"] = self.stream
         await self._sandbox.start(environ)
         if self._is_retired:
             self._sandbox.kill()
@@ -305,10 +388,13 @@ class Environment:
             memory_size=self.blueprint.memory_size,
             max_memory=self._sandbox.measure(),
             init_duration=self._init_duration,
+            restore_duration=self._restore_duration,
+            billed_restore=self._billed_restore,
             status=answer.status,
             error_type=answer.error_type if answer.status == "error" else None,
         )
-        self._init_duration = None
+        self._init_duration = self._restore_duration = None
+        self._billed_restore = 0
         self._log.write_all(platform_log.end(style, self._now(), report))
         if turn != "ready" or not self.is_ready:
             self._drop_process()
@@ -346,6 +432,10 @@ class Environment:
     def _resolve(self, turn: Turn) -> None:
         if self._turn is not None and not self._turn.done():
             self._turn.set_result(turn)
+
+    def _expire(self, turn: asyncio.Future[Turn] | None) -> None:
+        if turn is not None and turn is self._turn:
+            self._resolve("timeout")
 
     def _watch(self, turn: asyncio.Future[Turn]) -> None:
         """Look at the process's memory every few milliseconds while it works, and end it above its size."""

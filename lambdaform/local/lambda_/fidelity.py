@@ -70,7 +70,7 @@ def _of_version(version: Version, *, is_isolated: bool) -> Iterator[Difference]:
     if settings["TracingConfig"]["Mode"] == "Active":
         yield Difference("TracingConfig", "no traces are recorded")
     if settings["SnapStart"]["ApplyOn"] != "None":
-        yield Difference("SnapStart", "versions start without a snapshot")
+        yield Difference("SnapStart", "each environment of a version initialises anew before its hooks after a restore")
     if version.layers:
         yield Difference("extensions", "external extensions in layers are not started")
 

@@ -210,6 +210,8 @@ def became_active(plane: Plane) -> Callable[[Function], Function]:
 
     def settle(version: Version) -> Version:
         update: Literal["Successful"] | None = "Successful"
+        if version.has_snapshot and version.state == "Pending":
+            return version  # until its snapshot is there
         if version.state == "Pending" or version.update == "InProgress":
             return attrs.evolve(version, state="Active", update=update, revision=plane.ids.uuid())
         return version

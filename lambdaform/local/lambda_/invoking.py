@@ -17,7 +17,7 @@ from lambdaform.local.lambda_.naming import LATEST, Reference, is_version, refer
 from lambdaform.local.lambda_.permissions import decide_permitted
 from lambdaform.local.lambda_.plane import Plane, conflict, function_missing
 from lambdaform.local.lambda_.records import Record, Records
-from lambdaform.local.lambda_.running import ACCOUNT_CONCURRENCY, Key
+from lambdaform.local.lambda_.running import ACCOUNT_CONCURRENCY, Key, RestoreFailed
 from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Event
 from lambdaform.local.lambda_.values import Alias, AsyncConfig, Function, Version
 from lambdaform.local.ports import ACCOUNT, RECURSION, AwsFault, FunctionSettings, Json, Outcome
@@ -141,11 +141,14 @@ class Invoking:
 
         Raises `AwsFault` when it does not run at all."""
         function, version = target.function, target.version
-        if version.state == "Pending":
+        if version.state in ("Pending", "Failed"):
             text = (
                 "The operation cannot be performed at this time. "
                 f"The function is currently in the following state: {version.state}"
             )
+            if version.has_snapshot and version.state == "Pending":
+                text = "Lambda is initializing your function. You can invoke the function when its state is Active."
+                raise AwsFault("SnapStartNotReadyException", text, status=409)
             raise conflict(text)
         blueprint = await self._blueprints.of(function, version)
         key = Key(function.account, function.region, function.name, version.number, version.generation)
@@ -181,14 +184,18 @@ class Invoking:
         lasts = self._faults.duration(function.arn)
         if lasts >= blueprint.timeout and strike is None:
             strike, lasts = "timeout", blueprint.timeout
-        ending = await self._plane.fleet.serve(
-            key,
-            blueprint,
-            event,
-            is_reserved=function.reserved_concurrency is not None,
-            strike=strike,
-            lasts=lasts,
-        )
+        try:
+            ending = await self._plane.fleet.serve(
+                key,
+                blueprint,
+                event,
+                is_reserved=function.reserved_concurrency is not None,
+                strike=strike,
+                lasts=lasts,
+            )
+        except RestoreFailed as failed:
+            step.details["error"] = str(failed)
+            raise unrestored(failed) from failed
         error = "Unhandled" if ending.is_error else None
         step.details["error"] = error_of(ending)
         self._count(
@@ -309,6 +316,17 @@ def throttled(reason: str) -> AwsFault:
         fields={"Reason": reason},
         headers={"Retry-After": "1"},
     )
+
+
+def unrestored(failed: RestoreFailed) -> AwsFault:
+    """What an invocation answers whose environment did not come out of its snapshot."""
+    if failed.turn == "timeout":
+        text = "Lambda couldn't restore the snapshot within the timeout limit."
+        return AwsFault("SnapStartTimeoutException", text, status=408)
+    text = (
+        "The afterRestore() runtime hook encountered an error. For more information, check the Amazon CloudWatch logs."
+    )
+    return AwsFault("SnapStartException", text, status=400)
 
 
 def recursive() -> AwsFault:

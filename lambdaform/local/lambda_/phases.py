@@ -12,11 +12,14 @@ from typing import Literal
 
 import attrs
 
-Phase = Literal["new", "init", "ready", "invoke", "reset", "shutdown", "ended"]
+Phase = Literal["new", "init", "snapshot", "restore", "ready", "invoke", "reset", "shutdown", "ended"]
 MOVES: Mapping[Phase, frozenset[Phase]] = {
     # An environment may be let go before anything has asked for it.
-    "new": frozenset({"init", "shutdown"}),
-    "init": frozenset({"ready", "reset", "shutdown"}),
+    "new": frozenset({"init", "restore", "shutdown"}),
+    "init": frozenset({"ready", "snapshot", "reset", "shutdown"}),
+    # Initialised for good: it serves nothing, others are restored from it.
+    "snapshot": frozenset({"shutdown"}),
+    "restore": frozenset({"ready", "reset", "shutdown"}),
     # Frozen: nothing in it runs until the next event.
     "ready": frozenset({"invoke", "reset", "shutdown"}),
     "invoke": frozenset({"ready", "reset", "shutdown"}),
@@ -30,6 +33,8 @@ MOVES: Mapping[Phase, frozenset[Phase]] = {
 INIT_LIMIT = 10.0
 """Seconds the first initialisation may take on demand; the one repeated in an invocation has the function's timeout."""
 _PREPARED_LIMIT, _LONGEST_LIMIT = 130.0, 900.0
+RESTORE_LIMIT = 10.0
+"""Seconds a restore may take, with the hooks that follow it."""
 TERM_GRACE = 0.3
 """Seconds between a runtime's SIGTERM and the extensions' SHUTDOWN event."""
 _KEPT = 20

@@ -36,17 +36,24 @@ class Report:
     memory_size: int
     max_memory: int
     init_duration: float | None = None
+    restore_duration: float | None = None
+    billed_restore: int = 0
     status: Literal["success", "error", "timeout"] = "success"
     error_type: str | None = None
 
     @property
     def billed(self) -> int:
-        """Milliseconds billed: duration and init together, rounded up (init is billed since 2025-08-01)."""
-        return max(1, math.ceil(self.duration + (self.init_duration or 0.0)))
+        """Milliseconds billed: duration, init and the billed part of a restore together, rounded up.
+
+        Init is billed since 2025-08-01.
+        """
+        return max(1, math.ceil(self.duration + (self.init_duration or 0.0) + self.billed_restore))
 
 
-def init_start(style: Style, now: float, *, runtime: str, region: str, name: str, version: str) -> Iterator[str]:
-    """The line an environment begins its log with."""
+def init_start(
+    style: Style, now: float, *, runtime: str, region: str, name: str, version: str, kind: str = "on-demand"
+) -> Iterator[str]:
+    """The line an environment begins its log with; `kind` is the type of its initialisation."""
     arn = f"arn:aws:lambda:{region}::runtime:local"
     if style.format == "Text":
         yield f"INIT_START Runtime Version: {runtime}\tRuntime Version ARN: {arn}\n"
@@ -55,7 +62,7 @@ def init_start(style: Style, now: float, *, runtime: str, region: str, name: str
             now,
             "platform.initStart",
             {
-                "initializationType": "on-demand",
+                "initializationType": kind,
                 "phase": "init",
                 "runtimeVersion": runtime,
                 "runtimeVersionArn": arn,
@@ -66,15 +73,23 @@ def init_start(style: Style, now: float, *, runtime: str, region: str, name: str
 
 
 def init_report(
-    style: Style, now: float, *, duration: float, phase: str, status: str, error_type: str | None
+    style: Style,
+    now: float,
+    *,
+    duration: float,
+    phase: str,
+    status: str,
+    error_type: str | None,
+    kind: str = "on-demand",
 ) -> Iterator[str]:
-    """The line after a failed initialisation."""
+    """The line after an initialisation that failed, or was for a snapshot."""
     if style.format == "Text":
-        kind = f"\tError Type: {error_type}" if error_type else ""
-        yield f"INIT_REPORT Init Duration: {duration:.2f} ms\tPhase: {phase}\tStatus: {status}{kind}\n"
-    else:
+        failed = f"\tPhase: {phase}\tStatus: {status}" if status != "success" else ""
+        cause = f"\tError Type: {error_type}" if error_type else ""
+        yield f"INIT_REPORT Init Duration: {duration:.2f} ms{failed}{cause}\n"
+    elif style.system_level != "WARN" or status != "success":
         record: dict[str, Json] = {
-            "initializationType": "on-demand",
+            "initializationType": kind,
             "phase": phase,
             "status": status,
             "metrics": {"durationMs": round(duration, 3)},
@@ -82,6 +97,38 @@ def init_report(
         if error_type:
             record["errorType"] = error_type
         yield _event(now, "platform.initReport", record)
+
+
+def restore_start(style: Style, now: float, *, runtime: str, region: str, name: str, version: str) -> Iterator[str]:
+    """The line before an environment is restored from a snapshot.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html#platform-restoreStart
+    """
+    arn = f"arn:aws:lambda:{region}::runtime:local"
+    if style.format == "Text":
+        yield f"RESTORE_START Runtime Version: {runtime}\tRuntime Version ARN: {arn}\n"
+    elif style.system_level != "WARN":
+        record = {
+            "runtimeVersion": runtime,
+            "runtimeVersionArn": arn,
+            "functionName": name,
+            "functionVersion": version,
+        }
+        yield _event(now, "platform.restoreStart", record)
+
+
+def restore_report(style: Style, now: float, *, duration: float, status: str, error_type: str | None) -> Iterator[str]:
+    """The lines after an environment was restored, or was not."""
+    if style.format == "Text":
+        failed = f"\tStatus: {status}" if status != "success" else ""
+        cause = f"\tError Type: {error_type}" if error_type else ""
+        yield f"RESTORE_REPORT Restore Duration: {duration:.2f} ms{failed}{cause}\n"
+        return
+    record: dict[str, Json] = {"status": status, **({"errorType": error_type} if error_type else {})}
+    if style.system_level == "DEBUG" or status != "success":
+        yield _event(now, "platform.restoreRuntimeDone", record)
+    if style.system_level != "WARN" or status != "success":
+        yield _event(now, "platform.restoreReport", {**record, "metrics": {"durationMs": round(duration, 3)}})
 
 
 def start(style: Style, now: float, *, request_id: str, version: str, function_arn: str) -> Iterator[str]:
@@ -97,6 +144,9 @@ def end(style: Style, now: float, report: Report) -> Iterator[str]:
     if style.format == "Text":
         yield f"END RequestId: {report.request_id}\n"
         init = f"Init Duration: {report.init_duration:.2f} ms\t" if report.init_duration is not None else ""
+        if report.restore_duration is not None:
+            init += f"Restore Duration: {report.restore_duration:.2f} ms\t"
+            init += f"Billed Restore Duration: {report.billed_restore} ms\t"
         yield (
             f"REPORT RequestId: {report.request_id}\tDuration: {report.duration:.2f} ms\t"
             f"Billed Duration: {report.billed} ms\tMemory Size: {report.memory_size} MB\t"
@@ -124,6 +174,8 @@ def end(style: Style, now: float, report: Report) -> Iterator[str]:
         }
         if report.init_duration is not None:
             metrics["initDurationMs"] = round(report.init_duration, 3)
+        if report.restore_duration is not None:
+            metrics["restoreDurationMs"] = round(report.restore_duration, 3)
         record: dict[str, Json] = {"requestId": report.request_id, "metrics": metrics, "status": report.status}
         if report.error_type:
             record["errorType"] = report.error_type

@@ -18,7 +18,8 @@ import attrs
 
 from lambdaform.local.faults import Strike
 from lambdaform.local.lambda_.blueprint import Blueprint, LogWriter
-from lambdaform.local.lambda_.environment import Ending, Environment
+from lambdaform.local.lambda_.endings import Turn
+from lambdaform.local.lambda_.environment import Ending, Environment, Initialization
 from lambdaform.local.lambda_.processes import Spawner
 from lambdaform.local.lambda_.runtime_api import Event
 from lambdaform.local.ports import Clock
@@ -62,12 +63,28 @@ class Key:
     generation: str
 
 
+class RestoreFailed(Exception):
+    """An environment could not be restored from its version's snapshot."""
+
+    def __init__(self, turn: Turn) -> None:
+        super().__init__(f"the environment could not be restored: {turn}")
+        self.turn: Turn = turn
+
+
 @attrs.define(eq=False)
 class _Pool:
     idle: list[Environment] = attrs.field(factory=list[Environment])
     """The one used last is at the end and is used next: the others may grow old."""
     busy: set[Environment] = attrs.field(factory=set[Environment])
     is_retired: bool = False
+    snapshot: asyncio.Task[Environment | Turn] | None = None
+    """What new environments are restored from, or is just being made; a turn when its INIT failed."""
+
+    def drop_snapshot(self) -> None:
+        """Forget the snapshot; the next environment needs another."""
+        task, self.snapshot = self.snapshot, None
+        if task is not None:
+            task.add_done_callback(_retire_result)
 
 
 class Fleet:
@@ -121,6 +138,7 @@ class Fleet:
         """Serve one admitted event in an idle environment, or in a new one. Raises `OSError` when none can be made.
 
         A test may have declared a fault that strikes it, and how many seconds it `lasts` on the local AWS's clock.
+        Raises `RestoreFailed` when it cannot be restored from its version's snapshot.
         """
         function, region = (key.account, key.region, key.name), (key.account, key.region)
         self._busy[function] += 1
@@ -134,6 +152,8 @@ class Fleet:
         pool.busy.add(environment)
         try:
             async with self._clock.turn():
+                if environment.is_to_be_restored:
+                    await self._restore(pool, key, environment)
                 ending = await environment.invoke(event, timeout=blueprint.timeout, strike=strike)
             if lasts:
                 await self._clock.spend(lasts)
@@ -157,7 +177,9 @@ class Fleet:
         pool = self._pools.setdefault(key, _Pool())
         fresh = [
             self._make(key, blueprint, provisioned=True)
-            for _ in range(count - sum(each.initialization != "on-demand" for each in (*pool.idle, *pool.busy)))
+            for _ in range(
+                count - sum(each.initialization == "provisioned-concurrency" for each in (*pool.idle, *pool.busy))
+            )
         ]
         results = await asyncio.gather(*(environment.initialise() for environment in fresh))
         for environment, succeeded in zip(fresh, results, strict=True):
@@ -167,11 +189,31 @@ class Fleet:
                 environment.retire()
         return all(results)
 
+    async def take_snapshot(self, key: Key, blueprint: Blueprint) -> Turn | None:
+        """Initialise what environments of a version with SnapStart are restored from. What went wrong, if it did."""
+        async with self._clock.turn():
+            taken = await self._snapshot(self._pools.setdefault(key, _Pool()), key, blueprint)
+        return None if isinstance(taken, Environment) else taken
+
+    async def _snapshot(self, pool: _Pool, key: Key, blueprint: Blueprint) -> Environment | Turn:
+        """The snapshot of a version: the one there is, or another where that has ended."""
+        if pool.snapshot is not None and not _is_of_use(pool.snapshot):
+            pool.drop_snapshot()
+        if pool.snapshot is None:
+            pool.snapshot = asyncio.create_task(self._make(key, blueprint).become_snapshot())
+        return await asyncio.shield(pool.snapshot)
+
+    async def _restore(self, pool: _Pool, key: Key, environment: Environment) -> None:
+        taken = await self._snapshot(pool, key, environment.blueprint)
+        failure = await environment.restore(taken) if isinstance(taken, Environment) else taken
+        if failure is not None:
+            raise RestoreFailed(failure)
+
     def release(self, key: Key) -> None:
         """Drop the environments kept by `prepare` that are idle."""
         pool = self._pools.get(key)
         if pool is not None:
-            for environment in [each for each in pool.idle if each.initialization != "on-demand"]:
+            for environment in [each for each in pool.idle if each.initialization == "provisioned-concurrency"]:
                 pool.idle.remove(environment)
                 environment.retire()
 
@@ -180,6 +222,7 @@ class Fleet:
         for key in [key for key in self._pools if is_stale(key)]:
             pool = self._pools.pop(key)
             pool.is_retired = True
+            pool.drop_snapshot()
             for environment in pool.idle:
                 environment.retire()
             pool.idle.clear()
@@ -192,12 +235,14 @@ class Fleet:
                 environment.retire()
             if pool.busy:
                 pool.is_retired = True
+                pool.drop_snapshot()
         self._pools = {key: pool for key, pool in self._pools.items() if not pool.is_retired}
 
     def close(self) -> None:
         """End everything."""
         for pool in self._pools.values():
             pool.is_retired = True
+            pool.drop_snapshot()
             for environment in (*pool.idle, *pool.busy):
                 environment.retire()
             pool.idle.clear()
@@ -215,6 +260,7 @@ class Fleet:
         return [(key, each) for key, pool in self._pools.items() for each in (*pool.idle, *pool.busy)]
 
     def _make(self, key: Key, blueprint: Blueprint, *, provisioned: bool = False) -> Environment:
+        initialization: Initialization = "snap-start" if blueprint.has_snapshot else "on-demand"
         stream = stream_name(
             self._clock.now(),
             name=key.name,
@@ -229,7 +275,7 @@ class Fleet:
             stream=stream,
             parent_folder=self._folder,
             now=self._clock.now,
-            initialization="provisioned-concurrency" if provisioned else "on-demand",
+            initialization="provisioned-concurrency" if provisioned else initialization,
         )
 
     def _sweep_later(self) -> None:
@@ -246,7 +292,7 @@ class Fleet:
         self._sweeping = False
         for pool in self._pools.values():
             self._recycle(pool)
-        self._pools = {key: pool for key, pool in self._pools.items() if pool.idle or pool.busy}
+        self._pools = {key: pool for key, pool in self._pools.items() if pool.idle or pool.busy or pool.snapshot}
         if any(_may_expire(each) for pool in self._pools.values() for each in pool.idle):
             self._sweep_later()
 
@@ -262,4 +308,19 @@ def expired(idle: Sequence[Environment], oldest: float) -> list[Environment]:
 
 
 def _may_expire(environment: Environment) -> bool:
-    return environment.initialization == "on-demand"
+    return environment.initialization != "provisioned-concurrency"
+
+
+def _is_of_use(snapshot: asyncio.Task[Environment | Turn]) -> bool:
+    """Whether environments can be restored from a snapshot, or will be as soon as it is made."""
+    if not snapshot.done():
+        return True
+    if snapshot.cancelled() or snapshot.exception() is not None:
+        return False
+    taken = snapshot.result()
+    return isinstance(taken, Environment) and not taken.is_retired
+
+
+def _retire_result(task: asyncio.Task[Environment | Turn]) -> None:
+    if not task.cancelled() and task.exception() is None and isinstance(taken := task.result(), Environment):
+        taken.retire()

@@ -25,11 +25,14 @@ _MODE = "lambda-runtime-function-response-mode"
 _PREFIX = "/2018-06-01/runtime/"
 _OK = Response(202, b'{"status":"OK"}\n', [("Content-Type", "application/json")])
 
-State = Literal["init", "waiting", "busy", "answered", "failed"]
-Ask = Literal["next", "response", "error", "init/error"]
+State = Literal["init", "snapshot", "restore", "waiting", "busy", "answered", "failed"]
+Ask = Literal["next", "response", "error", "init/error", "restore/next", "restore/error"]
 MOVES: Mapping[tuple[State, Ask], State] = {
     ("init", "next"): "waiting",
     ("init", "init/error"): "failed",
+    ("init", "restore/next"): "snapshot",
+    ("restore", "next"): "waiting",
+    ("restore", "restore/error"): "failed",
     ("answered", "next"): "waiting",
     ("waiting", "next"): "waiting",
     ("busy", "response"): "answered",
@@ -85,6 +88,14 @@ class Listener(Protocol):
         """The process could not initialise and is about to exit."""
         ...
 
+    def on_restore_next(self) -> None:
+        """The process is initialised and waits to be restored from its snapshot."""
+        ...
+
+    def on_restore_error(self, reply: Reply) -> None:
+        """A hook that follows a restore failed, and the process is about to exit."""
+        ...
+
 
 class RuntimeApi:
     """One process's side of the API: a listening port and the state the process is in."""
@@ -122,6 +133,13 @@ class RuntimeApi:
         if event.identity:
             headers.append(("Lambda-Runtime-Cognito-Identity", event.identity))
         connection.answer(Response(200, event.payload, headers))
+
+    def restored(self) -> None:
+        """Tell a process that waits for it that it has been restored."""
+        if self._parked is not None and self._state == "snapshot":
+            connection, self._parked = self._parked, None
+            self._state = "restore"
+            connection.answer(Response(200, b"", [("Content-Type", "application/json")]))
 
     def close(self) -> None:
         """Stop listening. Closing twice is harmless."""
@@ -177,6 +195,12 @@ class RuntimeApi:
             case "init/error":
                 connection.answer(_OK)
                 self._listener.on_init_error(Reply(request.body, error_type=_error_type(request)))
+            case "restore/next":
+                self._parked = connection
+                self._listener.on_restore_next()
+            case "restore/error":
+                connection.answer(_OK)
+                self._listener.on_restore_error(Reply(request.body, error_type=_error_type(request)))
 
 
 class _Streaming:
@@ -211,10 +235,14 @@ def _read(request: Request) -> tuple[Ask, str] | None:
     rest = request.path[len(_PREFIX) :]
     if request.method == "GET" and rest == "invocation/next":
         return "next", ""
+    if request.method == "GET" and rest == "restore/next":
+        return "restore/next", ""
     if request.method != "POST":
         return None
     if rest == "init/error":
         return "init/error", ""
+    if rest == "restore/error":
+        return "restore/error", ""
     kind, _, tail = rest.partition("/")
     request_id, _, ask = tail.partition("/")
     if kind == "invocation" and ask == "response":

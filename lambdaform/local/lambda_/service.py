@@ -17,6 +17,7 @@ from lambdaform.local.lambda_ import (
     mappings,
     permissions,
     signing,
+    snap_start,
     tags,
     versions,
 )
@@ -29,14 +30,11 @@ from lambdaform.local.ports import Call, Json
 Answer = Mapping[str, Json]
 
 OPERATIONS: Mapping[str, Callable[[Plane, Call], Awaitable[Answer]]] = {
-    "CreateFunction": functions.create_function,
     "GetFunction": functions.get_function,
     "GetFunctionConfiguration": functions.get_function_configuration,
     "ListFunctions": functions.list_functions,
     "DeleteFunction": functions.delete_function,
-    "UpdateFunctionCode": functions.update_function_code,
     "UpdateFunctionConfiguration": functions.update_function_configuration,
-    "PublishVersion": versions.publish_version,
     "ListVersionsByFunction": versions.list_versions_by_function,
     "AddPermission": permissions.add_permission,
     "RemovePermission": permissions.remove_permission,
@@ -106,6 +104,9 @@ INVOCATIONS: Mapping[str, Callable[[Plane, Invoking, Call], Awaitable[Answer]]] 
 PREPARING: Mapping[str, Callable[[Plane, Blueprints, Call], Awaitable[Answer]]] = {
     "PutProvisionedConcurrencyConfig": concurrency.put_provisioned_concurrency_config,
     "UpdateAlias": concurrency.update_alias,
+    "CreateFunction": snap_start.create_function,
+    "UpdateFunctionCode": snap_start.update_function_code,
+    "PublishVersion": snap_start.publish_version,
 }
 
 

@@ -45,6 +45,14 @@ class Version:
     """Changes with code and configuration, and with nothing else: environments of another one are retired."""
     state: State = "Pending"
     update: Literal["InProgress", "Successful", "Failed"] | None = None
+    reason: str | None = None
+    """Why it failed."""
+    reason_code: str | None = None
+
+    @property
+    def has_snapshot(self) -> bool:
+        """Whether its environments are restored from a snapshot: a published version with SnapStart."""
+        return self.number != LATEST and self.settings["SnapStart"]["ApplyOn"] == "PublishedVersions"
 
     @property
     def runtime(self) -> str:

@@ -67,7 +67,7 @@ async def publish_version(plane: Plane, call: Call) -> Mapping[str, Json]:
 def settled(plane: Plane, function: Function, number: str) -> Function:
     """The function with a new version ready."""
     version = function.versions.get(number)
-    if version is None or version.state != "Pending":
+    if version is None or version.state != "Pending" or version.has_snapshot:
         return function
     ready = attrs.evolve(version, state="Active", update="Successful", revision=plane.ids.uuid())
     return attrs.evolve(function, versions={**function.versions, number: ready})
