@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conformance.facts import fact
-from tests.local.conftest import ROLE, Aws, payload, refusal, unique, zipped
+from tests.local.conftest import ROLE, Aws, environments, payload, refusal, unique, zipped
 
 SNAPSTART = "https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html"
 HOOKS = "https://docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks-python.html"
@@ -336,3 +338,181 @@ def test_snapstart_excludes_provisioned_concurrency(awslambda: Any) -> None:
     )
 
     assert (refused.status, refused.code) == (400, "InvalidParameterValueException")
+
+
+def together(aws: Aws, name: str, event: bytes = b'{"wait": 0.2}', count: int = 2) -> list[Any]:
+    """What concurrent invocations answer, each in an environment of its own."""
+
+    def ask(client: Any) -> Any:
+        return payload(client.invoke(FunctionName=name, Qualifier="1", Payload=event))
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(ask, [aws.client("lambda") for _ in range(count)]))
+
+
+STATEFUL = """
+import os, random, time, uuid
+
+with open("/tmp/model", "w") as file:
+    file.write("weights")
+book = open(__file__)
+book.readline()
+chosen = uuid.uuid4().hex
+served = 0
+
+def handler(event, context):
+    global served
+    served += 1
+    time.sleep(event.get("wait", 0))
+    with open("/tmp/model", "a") as file:
+        file.write("+")
+    return {
+        "chosen": chosen, "next": random.random(), "fresh": uuid.uuid4().hex, "served": served,
+        "files": open("/tmp/model").read(), "line": book.readline(), "pid": os.getpid(),
+    }
+"""
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@fact(
+    "snapshot",
+    "environments share the state INIT left: variables, /tmp, also the state of pseudorandom generators",
+    here="partly",
+    gap="where the machine allows namespaces, and INIT leaves no threads, processes, event loops or files for writing; "
+    "else each environment initialises anew",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/snapstart-uniqueness.html",
+)
+def test_environments_share_what_was_in_the_snapshot(aws: Aws, awslambda: Any, runtime: str) -> None:
+    name = published(awslambda, STATEFUL, runtime=runtime)
+    settled(awslambda, name)
+
+    one, two = together(aws, name)
+
+    for shared in ("chosen", "next", "pid", "line"):
+        assert one[shared] == two[shared], shared
+    assert one["fresh"] != two["fresh"]
+    assert one["files"] == two["files"] == "weights+"
+    assert one["served"] == two["served"] == 1
+
+
+@fact(
+    "snapshot",
+    "connections made during INIT are not established after a restore; the SDK makes them anew",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/snapstart-best-practices.html",
+)
+def test_connections_do_not_survive_the_snapshot(aws: Aws, awslambda: Any) -> None:
+    source = (
+        "import os, socket, boto3\n"
+        "from urllib.parse import urlsplit\n"
+        "found = urlsplit(os.environ['AWS_ENDPOINT_URL'])\n"
+        "connection = socket.create_connection((found.hostname, found.port))\n"
+        "sts = boto3.client('sts')\n"
+        "sts.get_caller_identity()\n"
+        "def handler(event, context):\n"
+        "    try:\n"
+        "        connection.sendall(b'GET / HTTP/1.1\\r\\n')\n"
+        "        told = 'sent'\n"
+        "    except OSError as error:\n"
+        "        told = type(error).__name__\n"
+        "    return [told, sts.get_caller_identity()['Account']]\n"
+    )
+    name = published(awslambda, source, runtime="python3.14", Timeout=30)
+    settled(awslambda, name)
+
+    assert together(aws, name) == [["BrokenPipeError", "123456789012"]] * 2
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()",
+        "import subprocess; child = subprocess.Popen(['sleep', '60'])",
+        "import asyncio; loop = asyncio.new_event_loop()",
+        "log = open('/tmp/log', 'a')",
+    ],
+    ids=["thread", "process", "loop", "file"],
+)
+@fact(
+    "snapshot",
+    "threads, processes, event loops and open files are part of it",
+    here="partly",
+    gap="a version whose INIT leaves one initialises anew, hooks included, in each environment",
+    source=SNAPSTART,
+)
+def test_what_cannot_be_copied_is_initialised_anew(aws: Aws, awslambda: Any, left: str) -> None:
+    name = published(awslambda, f"{left}\n{STATEFUL}")
+    settled(awslambda, name)
+
+    one, two = together(aws, name)
+    [why] = [each["snapshot"] for each in environments(aws, name) if each["phase"] == "snapshot"]
+
+    assert one["chosen"] != two["chosen"]
+    assert one["served"] == two["served"] == 1
+    assert why.startswith("its initialization left ")
+
+
+@fact("restored environment", "serves further events without another restore", source=LIFECYCLE)
+def test_a_restored_environment_is_used_again(aws: Aws, awslambda: Any) -> None:
+    name = published(awslambda, STATEFUL)
+    settled(awslambda, name)
+
+    answers = [payload(awslambda.invoke(FunctionName=name, Qualifier="1")) for _ in range(3)]
+
+    assert [each["served"] for each in answers] == [1, 2, 3]
+    assert sum(line.startswith("RESTORE_REPORT") for lines in streams(aws, name) for line in lines) == 1
+
+
+@fact("restored environment", "after a crash the state of the snapshot is there again", source=LIFECYCLE)
+def test_a_crash_leads_back_to_the_snapshot(awslambda: Any) -> None:
+    source = (
+        "import os, uuid\nchosen = uuid.uuid4().hex\nserved = 0\n"
+        "def handler(event, context):\n"
+        "    global served\n    served += 1\n"
+        "    if event.get('crash'):\n        os._exit(7)\n"
+        "    return [chosen, served]\n"
+    )
+    name = published(awslambda, source)
+    settled(awslambda, name)
+
+    before = payload(awslambda.invoke(FunctionName=name, Qualifier="1"))
+    crashed = awslambda.invoke(FunctionName=name, Qualifier="1", Payload=b'{"crash": true}')
+    after = payload(awslambda.invoke(FunctionName=name, Qualifier="1"))
+
+    assert payload(crashed)["errorMessage"].endswith("Runtime exited with error: exit status 7")
+    assert before == after == [before[0], 1]
+
+
+@fact(
+    "restored environment",
+    "ends with everything it started",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html",
+)
+def test_nothing_of_a_snapshot_outlives_its_function(aws: Aws, awslambda: Any) -> None:
+    source = (
+        "import subprocess\n"
+        "def handler(event, context):\n"
+        "    subprocess.Popen(['sleep', '61.7'], start_new_session=True)\n"
+    )
+    name = published(awslambda, source)
+    settled(awslambda, name)
+    awslambda.invoke(FunctionName=name, Qualifier="1")
+    [restored] = [each for each in environments(aws, name) if each["phase"] == "ready"]
+    assert Path(f"/proc/{restored['pid']}").exists()
+
+    awslambda.delete_function(FunctionName=name)
+
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{restored['pid']}").exists() or _sleepers():
+        assert time.monotonic() < deadline, "processes of the function are still there"
+        time.sleep(0.02)
+
+
+def _sleepers() -> list[Path]:
+    found: list[Path] = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if entry.read_bytes() == b"sleep\x0061.7\x00":
+                found.append(entry)
+        except OSError:
+            continue
+    return found

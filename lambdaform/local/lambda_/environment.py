@@ -26,6 +26,7 @@ from lambdaform.local.lambda_.phases import RESTORE_LIMIT, Phase, Phases, init_l
 from lambdaform.local.lambda_.processes import Spawner
 from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Event, Reply, RuntimeApi
 from lambdaform.local.lambda_.sandbox import Sandbox
+from lambdaform.local.lambda_.snapshots import Copies
 from lambdaform.local.lambda_.tail import Tail
 
 Initialization = Literal["on-demand", "provisioned-concurrency", "snap-start"]
@@ -90,8 +91,10 @@ class Environment:
         self._billed_restore = 0
         self._restored_at = 0.0
         self._limiting: asyncio.TimerHandle | None = None
-        self._is_snapshot = False
-        """Whether others are to be restored from it."""
+        self.copies: Copies | None = None
+        """What environments are restored from, where this one is a snapshot."""
+        self._source: Copies | None = None
+        """What this one is restored from, where it is."""
 
     # What the Runtime API tells
 
@@ -123,7 +126,7 @@ class Environment:
         self._resolve("init-error")
 
     def on_restore_next(self) -> None:
-        if self._is_snapshot:
+        if self.copies is not None:
             self._resolve("snapshot")
         elif self._api is not None:
             self._restored_at = time.monotonic()
@@ -133,6 +136,10 @@ class Environment:
     def on_restore_error(self, reply: Reply) -> None:
         self._reply = reply
         self._resolve("restore-error")
+
+    def _on_told(self) -> None:
+        if self.copies is not None and self.copies.flaw is None:
+            self._resolve("snapshot")
 
     # What the pool asks
 
@@ -166,17 +173,19 @@ class Environment:
 
     async def become_snapshot(self) -> Environment | Turn:
         """INIT with the hooks before a snapshot; from then on it serves nothing. What went wrong, if it did."""
-        self._is_snapshot = True
+        copies = self.copies = Copies(self._on_told)
         failure = await self._first_init()
         if failure is not None:
             self.retire()
             return failure
-        self._drop_process()
+        if copies.flaw is not None:
+            self._drop_process()  # of no use any more
         return self
 
     async def restore(self, snapshot: Environment) -> Turn | None:
         """Come out of a snapshot, with the hooks after it, instead of INIT. Returns what went wrong."""
         self._is_fresh = False
+        self._source = snapshot.copies
         self._enter("restore")
         blueprint = self.blueprint
         self._log.write_all(
@@ -191,7 +200,14 @@ class Environment:
         )
         begun = time.monotonic()
         # Without a process to copy it initialises anew, which may take as long as for a snapshot.
-        turn = await self._start_process(init_limit(self.initialization, blueprint.timeout) + RESTORE_LIMIT)
+        limit = init_limit(self.initialization, blueprint.timeout) + RESTORE_LIMIT
+        try:
+            turn = await self._start_process(limit)
+        except OSError:
+            if self._source is None:
+                raise
+            self._source = None
+            turn = await self._start_process(limit)
         duration = self._since(begun) * 1000
         if self._limiting is not None:
             self._limiting.cancel()
@@ -277,6 +293,12 @@ class Environment:
             return
         self._is_retired = True
         self.phases.move("shutdown")
+        if self.copies is not None:
+            self.copies.close(self._remove)  # environments that came from it end before it does
+        else:
+            self._remove()
+
+    def _remove(self) -> None:
         # No extension is ever registered, so the budget is nothing (`phases.shutdown_budget`): no signal but SIGKILL.
         self._drop_process()
         self._sandbox.remove()
@@ -303,7 +325,7 @@ class Environment:
         begun = time.monotonic()
         turn = await self._start_process(init_limit(self.initialization, blueprint.timeout))
         duration = self._since(begun) * 1000
-        if turn == "ready" and not self._is_snapshot:
+        if turn == "ready" and self.copies is None:
             self._init_duration = duration
             self._enter("ready")
             return None
@@ -356,7 +378,12 @@ class Environment:
         }
         if self.initialization != "snap-start":  # a snapshot cannot know in which environments it will be restored
             environ["AWS_LAMBDA_LOG_STREAM_NAME"] = self.stream
-        await self._sandbox.start(environ)
+        if self.copies is not None:
+            await self._sandbox.start(environ, channel=self.copies.theirs.fileno())
+            self.copies.theirs.close()
+        else:
+            source = self._source if self._source is not None and self._source.flaw is None else None
+            await self._sandbox.start(environ, starter=source)
         if self._is_retired:
             self._sandbox.kill()
         return await self._wait(limit)

@@ -70,7 +70,8 @@ def _of_version(version: Version, *, is_isolated: bool) -> Iterator[Difference]:
     if settings["TracingConfig"]["Mode"] == "Active":
         yield Difference("TracingConfig", "no traces are recorded")
     if settings["SnapStart"]["ApplyOn"] != "None":
-        yield Difference("SnapStart", "each environment of a version initialises anew before its hooks after a restore")
+        says = "environments are copies of one process, but new ones where it has threads, processes or files to write"
+        yield Difference("SnapStart", says if is_isolated and language == PYTHON else "environments initialise anew")
     if version.layers:
         yield Difference("extensions", "external extensions in layers are not started")
 

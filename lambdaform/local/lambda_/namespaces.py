@@ -116,7 +116,7 @@ def fork(parts: list[str]) -> tuple[int, int | None]:
         os.close(read_end)
         os.close(set_ready)
         kernel.unshare(kernel.NEWPID)
-        first = _hold()
+        first = hold(_LIFELINE[0])
         pid = os.fork()
         if pid == 0:
             os.close(write_end)
@@ -169,19 +169,20 @@ def settle(places: Mapping[str, Any], parts: list[str]) -> None:
         kernel.become_user(UID, GID, in_own_namespace="users" in parts)
 
 
-def _hold() -> int:
+def hold(lifeline: int) -> int:
     """Start the first process of a tree: it reads from a pipe on which nothing is ever written, and so ends with us.
 
     Not a copy of this interpreter, which would hold ten times the memory and take longer to make.
     """
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # stays so in the program: what is left to it goes by itself
+    # Stays so in the program: what is left to it goes by itself.
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     actions = [
-        (os.POSIX_SPAWN_DUP2, _LIFELINE[0], 0),
+        (os.POSIX_SPAWN_DUP2, lifeline, 0),
         (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
         (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
     ]
     pid = os.posix_spawnp("cat", ["cat"], {"PATH": os.defpath}, file_actions=actions, setsid=True)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, before)
     return pid
 
 

@@ -72,6 +72,8 @@ class Order:
     """The Python to run under; the local AWS's own when None."""
     arguments: Sequence[str] = ()
     """A program to become, with its arguments, instead of running Python code."""
+    channel: int | None = None
+    """The end of a socket over which a process that is a snapshot is asked for copies; stays the caller's to close."""
 
 
 class Process:
@@ -104,7 +106,15 @@ class Process:
             self.exited.set_result(status)
 
 
-class Spawner(Protocol):
+class Starter(Protocol):
+    """Starts one handler process at a time."""
+
+    async def spawn(self, order: Order, log: int) -> Process:
+        """Start a process whose output goes to the pipe `log`, which stays the caller's to close. Raises `OSError`."""
+        ...
+
+
+class Spawner(Starter, Protocol):
     """Starts handler processes."""
 
     is_ours: bool
@@ -122,10 +132,6 @@ class Spawner(Protocol):
 
     async def start(self) -> None:
         """Get ready. Starting twice is harmless."""
-        ...
-
-    async def spawn(self, order: Order, log: int) -> Process:
-        """Start a process whose output goes to the pipe `log`, which stays the caller's to close. Raises `OSError`."""
         ...
 
     async def close(self) -> None:
@@ -198,7 +204,8 @@ class Forking:
             "limits": LIMITS,
             "arguments": list(order.arguments),
         }
-        socket.send_fds(self._control, [json.dumps(message).encode()], [log])
+        fds = [log] if order.channel is None or order.arguments else [log, order.channel]
+        socket.send_fds(self._control, [json.dumps(message).encode()], fds)
         return await answer
 
     def _program(self) -> Path:
@@ -207,7 +214,7 @@ class Forking:
         target.mkdir(parents=True, exist_ok=True)
         if not (target / "zygote.py").exists():
             (self._folder / namespaces.SHOWN).write_text(json.dumps(dict(interpreters.shown())))
-            for name in ("namespaces.py", "kernel.py", "bootstrap.py", "zygote.py"):
+            for name in ("namespaces.py", "kernel.py", "bootstrap.py", "copying.py", "zygote.py"):
                 shutil.copyfile(HERE / name, target / name)
         return target / "zygote.py"
 

@@ -256,8 +256,13 @@ class Fleet:
         }
 
     def environments(self) -> list[tuple[Key, Environment]]:
-        """Every environment there is."""
-        return [(key, each) for key, pool in self._pools.items() for each in (*pool.idle, *pool.busy)]
+        """Every environment there is, and the snapshots others are restored from."""
+        return [
+            (key, each)
+            for key, pool in self._pools.items()
+            for each in (_taken(pool.snapshot), *pool.idle, *pool.busy)
+            if each is not None
+        ]
 
     def _make(self, key: Key, blueprint: Blueprint, *, provisioned: bool = False) -> Environment:
         initialization: Initialization = "snap-start" if blueprint.has_snapshot else "on-demand"
@@ -315,12 +320,19 @@ def _is_of_use(snapshot: asyncio.Task[Environment | Turn]) -> bool:
     """Whether environments can be restored from a snapshot, or will be as soon as it is made."""
     if not snapshot.done():
         return True
-    if snapshot.cancelled() or snapshot.exception() is not None:
-        return False
+    taken = _taken(snapshot)
+    return taken is not None and not taken.is_retired
+
+
+def _taken(snapshot: asyncio.Task[Environment | Turn] | None) -> Environment | None:
+    """The snapshot that was made, if one was."""
+    if snapshot is None or not snapshot.done() or snapshot.cancelled() or snapshot.exception() is not None:
+        return None
     taken = snapshot.result()
-    return isinstance(taken, Environment) and not taken.is_retired
+    return taken if isinstance(taken, Environment) else None
 
 
-def _retire_result(task: asyncio.Task[Environment | Turn]) -> None:
-    if not task.cancelled() and task.exception() is None and isinstance(taken := task.result(), Environment):
+def _retire_result(snapshot: asyncio.Task[Environment | Turn]) -> None:
+    taken = _taken(snapshot)
+    if taken is not None:
         taken.retire()

@@ -16,7 +16,7 @@ from pathlib import Path
 from lambdaform.local.lambda_.blueprint import Blueprint
 from lambdaform.local.lambda_.family import Family
 from lambdaform.local.lambda_.output import Output
-from lambdaform.local.lambda_.processes import Order, Process, Spawner
+from lambdaform.local.lambda_.processes import Order, Process, Spawner, Starter
 
 TASK = "/var/task"
 """Where Lambda has the code."""
@@ -53,8 +53,13 @@ class Sandbox:
         """Whether there is a runtime that has not ended."""
         return self.process is not None and not self.process.exited.done()
 
-    async def start(self, environ: Mapping[str, str]) -> None:
-        """Start the runtime with these variables beside the blueprint's. Raises `OSError`."""
+    async def start(
+        self, environ: Mapping[str, str], *, starter: Starter | None = None, channel: int | None = None
+    ) -> None:
+        """Start the runtime with these variables beside the blueprint's. Raises `OSError`.
+
+        Another starter than the machine's makes it a copy of a snapshot; a snapshot gets the channel for that.
+        """
         blueprint = self._blueprint
         scratch = self._folder / "tmp"
         home = self._folder / "home"
@@ -78,8 +83,9 @@ class Sandbox:
                 scratch=blueprint.scratch,
                 interpreter=blueprint.interpreter,
                 arguments=blueprint.launch.arguments,
+                channel=channel,
             )
-            process = self.process = await self._spawner.spawn(order, self._output.write_end)
+            process = self.process = await (starter or self._spawner).spawn(order, self._output.write_end)
         finally:
             self._output.started()
         self._family = Family(process)

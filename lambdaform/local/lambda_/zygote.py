@@ -19,6 +19,7 @@ gets a copy of that. Otherwise children see the host's files.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import importlib
 import json
@@ -35,7 +36,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
-from lambdaform.local.lambda_ import kernel, namespaces
+from lambdaform.local.lambda_ import copying, kernel, namespaces
 
 AHEAD = 2
 """Children forked before there is an order for them."""
@@ -184,11 +185,15 @@ class Parent:
             message, fds, _, _ = socket.recv_fds(first, 262144, 4)
             if not message:
                 os._exit(0)
+            # The lowest numbers may be among those received: what is kept of them is moved out of the way first.
+            kept = fcntl.fcntl(fds[1], fcntl.F_DUPFD_CLOEXEC, 3) if len(fds) > 1 else 2
             os.dup2(fds[0], 2)
             os.dup2(2, 1)
-            os.closerange(3, 1 << 20)
+            os.closerange(3, kept)
+            os.closerange(kept + 1, 1 << 20)
         os.open(os.devnull, os.O_RDONLY)  # the lowest free descriptor is 0
         order: dict[str, Any] = json.loads(message)
+        order["channel"] = kept if kept > 2 else None
         return order
 
     def _reap(self, fd: int) -> None:
@@ -273,20 +278,40 @@ def become(order: dict[str, Any], parts: list[str] | None, client: str) -> None:
     sys.dont_write_bytecode = order.get("dont_write_bytecode", False)
     sys.modules["__main__"] = types.ModuleType("__main__")
 
+    original = copying.Original(order["channel"], parts) if order["channel"] is not None else None
     if client == "own":
         assert own is not None
-        own.main()
+        own.main(original.wait if original is not None else None)
         return
-    extension: Any = importlib.import_module("runtime_client")
     runtime: Any = importlib.import_module("awslambdaric.lambda_runtime_client")
     bootstrap: Any = importlib.import_module("awslambdaric.bootstrap")
-    extension.initialize_client(runtime._user_agent())
-    runtime.runtime_client = extension
+    if original is None:
+        load_extension(runtime)
     # Made when its module was imported, before the runtime was known that decides how it writes text.
     runtime.BaseLambdaRuntimeClient.marshaller = runtime.LambdaMarshaller()
     if "AWS_LAMBDA_LOG_FORMAT" in environ or "AWS_LAMBDA_LOG_LEVEL" in environ:
         bootstrap = importlib.reload(bootstrap)  # it reads both once, when it is imported
-    bootstrap.run(environ["_HANDLER"], runtime.LambdaRuntimeClient(environ["AWS_LAMBDA_RUNTIME_API"]))
+    made = runtime.LambdaRuntimeClient if original is None else restoring(runtime, original)
+    bootstrap.run(environ["_HANDLER"], made(environ["AWS_LAMBDA_RUNTIME_API"]))
+
+
+def load_extension(runtime: Any) -> None:
+    """Let AWS's client have its C extension, which fixes the address it calls when it is imported."""
+    extension: Any = importlib.import_module("runtime_client")
+    extension.initialize_client(runtime._user_agent())
+    runtime.runtime_client = extension
+
+
+def restoring(runtime: Any, original: copying.Original) -> Any:
+    """AWS's client for a process that is a snapshot: it goes on in copies, which call an address of their own."""
+
+    def restore_next(self: Any) -> None:
+        original.wait()
+        self.lambda_runtime_address = os.environ["AWS_LAMBDA_RUNTIME_API"]
+        load_extension(runtime)
+        runtime.LambdaRuntimeClient.restore_next(self)
+
+    return type("Restored", (runtime.LambdaRuntimeClient,), {"restore_next": restore_next})
 
 
 def execute(arguments: list[str]) -> None:
