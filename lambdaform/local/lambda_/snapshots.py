@@ -91,7 +91,7 @@ class Copies:
 
     def _lost(self) -> None:
         """The process has ended, and every copy with it."""
-        self.flaw = "it has ended"
+        self.flaw = self.flaw or "it has ended"
         self._shut()
         for answer in self._orders.values():
             if not answer.done():
