@@ -1,4 +1,4 @@
-"""Functions that set themselves off: through a queue, a topic, a bucket, a table, a stream, a bus or another function.
+"""Functions that set themselves off: through a queue, a topic, a bucket, a table, a stream, a bus, a log, a function.
 
 AWS stops some of these loops after about 16 rounds, and lets others run up a bill.
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
@@ -74,6 +74,9 @@ def _from_functions(view: View) -> Iterator[tuple[str, Edge]]:
             for action, verb, part in _MAKES:
                 if end is not None and any(fnmatchcase(action, allowed) for allowed in grant.actions):
                     yield function.address, Edge(f"{end}#{part}" if part else end, verb)
+        logging = cast(dict[str, Any], function.props.get("logging") or {})
+        if (end := _end(view, logging.get("group"))) is not None:
+            yield function.address, Edge(end, "logs to")
         if (end := _end(view, function.props.get("dead_letter"))) is not None:
             yield function.address, Edge(end, "sends dead letters to")
         for config in view.asynchronous_settings.get(function.address, ()):
@@ -91,6 +94,8 @@ def _from_services(view: View) -> Iterator[tuple[str, Edge]]:
                 yield address, Edge(end, "sends discarded batches to")
     for node in view.of("sns.subscription"):
         yield from _between(view, node.props.get("topic"), node.props.get("endpoint"), "filter" in node.props)
+    for node in view.of("logs.subscription_filter"):
+        yield from _between(view, node.props.get("group"), node.props.get("to"), bool(node.props.get("pattern")))
     for node in view.of("s3.notification"):
         start, end = _end(view, node.props.get("bucket")), _end(view, node.props.get("target"))
         if start is not None and end is not None:

@@ -20,6 +20,7 @@ DELIVERING: Mapping[str, str] = {
     "s3.notification": "target",
     "events.rule": "targets",
     "scheduler.schedule": "target",
+    "logs.subscription_filter": "to",
 }
 # The same kinds with the event of the trigger that makes them.
 _EVENTS: Mapping[str, str] = {
@@ -27,6 +28,7 @@ _EVENTS: Mapping[str, str] = {
     "s3.notification": "s3",
     "events.rule": "eventbridge",
     "scheduler.schedule": "schedule",
+    "logs.subscription_filter": "logs",
 }
 
 

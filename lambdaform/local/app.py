@@ -41,7 +41,7 @@ from lambdaform.local.lambda_.records import Records
 from lambdaform.local.lambda_.running import Fleet, Key
 from lambdaform.local.lambda_.service import Lambda
 from lambdaform.local.lambda_.store import Snapshot, Store
-from lambdaform.local.logs import Logs, LogStore
+from lambdaform.local.logs import Logs, LogStore, Subscriptions
 from lambdaform.local.logs.store import Writer
 from lambdaform.local.persistence import Kept, Persistence
 from lambdaform.local.plumbing import Plumbing
@@ -156,7 +156,15 @@ class LocalAws:
         self.urls = Urls(self.plane, self.invoking, self.keys)
         services: list[Service] = [
             Lambda(self.plane, self.invoking, self.blueprints),
-            Logs(self.logs),
+            Logs(
+                self.logs,
+                Subscriptions(
+                    clock=self.clock,
+                    delivery=self.plumbing.delivery,
+                    store=self.logs,
+                    permits=self.invoking.permits,
+                ),
+            ),
             *self.plumbing.services,
         ]
         door = Door(

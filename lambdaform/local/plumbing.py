@@ -19,9 +19,8 @@ from lambdaform.local.differences import Difference
 from lambdaform.local.events import EventBridge
 from lambdaform.local.lambda_.metrics import Metrics
 from lambdaform.local.notifications import Notifications
-from lambdaform.local.notifications.hook import Permits
 from lambdaform.local.pollers import EventPollers
-from lambdaform.local.ports import Clock, Invoker, Service
+from lambdaform.local.ports import Clock, Invoker, Permits, Service
 from lambdaform.local.scheduler import Scheduler
 from lambdaform.local.sns import Sns
 from lambdaform.local.sqs import Sqs

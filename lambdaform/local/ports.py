@@ -59,6 +59,10 @@ class Call:
     headers: Mapping[str, str]
 
 
+Permits = Callable[[str, str, str], bool]
+"""Whether a function (its ARN) lets a service (its principal) invoke it for a source (its ARN)."""
+
+
 class Service(Protocol):
     """One AWS service of ours behind the door: `name` is botocore's service name."""
 

@@ -19,7 +19,18 @@ import attrs
 from lambdaform.local.ports import Json
 
 MOST_STEPS = 50_000
-What = Literal["request", "invocation", "message", "dead-letter", "object", "event", "schedule", "records", "refusal"]
+What = Literal[
+    "request",
+    "invocation",
+    "message",
+    "dead-letter",
+    "object",
+    "event",
+    "schedule",
+    "records",
+    "log-lines",
+    "refusal",
+]
 _PARENT = re.compile(r"(?:^|;)\s*Parent=([0-9a-f]{16})")
 _causes: contextvars.ContextVar[tuple[int, ...]] = contextvars.ContextVar("lambdaform_causes", default=())
 

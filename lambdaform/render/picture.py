@@ -1,7 +1,8 @@
 """A picture of an architecture as data: tiles, arrows and groups, made from a graph.
 
 It shows what flows, not what depends: sources feed functions, functions use resources, failures go where failures go.
-Roles, policies, log groups, permissions, versions and the like belong to their function and are not drawn.
+Roles, policies, permissions, versions and the like belong to their function and are not drawn, nor are log groups that
+nothing reads.
 What a tile is called and says is in `lambdaform.render.tiles`.
 """
 
@@ -68,15 +69,25 @@ class _Painter:
         self.arrows: dict[Arrow, None] = {}
 
     def paint(self) -> Picture:
+        read = self._log_groups_read()
         for node in self.graph.nodes.values():
             word = word_of(node.kind)
-            if word is not None:
+            if word is not None and (node.kind != "logs.group" or node.address in read):
                 lines = details_of(node, everything=self.detail)
                 self.tiles[node.address] = Tile(node.address, name_of(node), *word, lines=lines)
         for node in self.graph.nodes.values():
             self._flows(node)
         title = f"{self.graph.stack} ({self.graph.stage})"
         return Picture(title, tuple(self.tiles.values()), tuple(self.arrows), tuple(self.groups.values()))
+
+    def _log_groups_read(self) -> set[str]:
+        """The log groups whose lines go on to a function: the others belong to theirs."""
+        found: set[str] = set()
+        for node in self.graph.nodes.values():
+            group: Json = node.props.get("group") if node.kind == "logs.subscription_filter" else None
+            if isinstance(group, dict) and "@ref" in group:
+                found.add(cast(dict[str, Json], group)["@ref"][0])
+        return found
 
     def _flows(self, node: Node) -> None:
         props = node.props
@@ -101,6 +112,9 @@ class _Painter:
                 for target in cast(list[Mapping[str, Json]], props.get("targets", [])):
                     self._arrow(node.address, self._tile(target.get("to")), "", Look.EVENT)
                     self._arrow(node.address, self._tile(target.get("dead_letter")), "not delivered", Look.FAILURE)
+            case "logs.subscription_filter":
+                label = "filtered" if props.get("pattern") else ""
+                self._arrow(self._tile(props.get("group")), self._tile(props.get("to")), label, Look.EVENT)
             case "scheduler.schedule":
                 self._arrow(node.address, self._tile(props.get("target")), "", Look.EVENT)
                 self._arrow(node.address, self._tile(props.get("dead_letter")), "not delivered", Look.FAILURE)
@@ -113,6 +127,8 @@ class _Painter:
                 self._arrow(function, self._tile(props.get("on_success")), "on success", Look.EVENT)
             case "lambda.function":
                 self._arrow(node.address, self._tile(props.get("dead_letter")), "dead letter", Look.FAILURE)
+                logging = cast(Mapping[str, Json], props.get("logging") or {})
+                self._arrow(node.address, self._tile(logging.get("group")), "logs to", Look.USE)
                 for layer in cast(list[Json], props.get("layers", [])):
                     self._arrow(self._tile(layer), node.address, "", Look.PART)
                 self._uses(node)

@@ -51,6 +51,7 @@ _WORDS = {
     "kinesis.stream": ("stream", "messaging"),
     "dynamodb.table": ("table", "data"),
     "s3.bucket": ("bucket", "data"),
+    "logs.group": ("log group", "data"),
     "scheduler.schedule": ("schedule", "time"),
     "events.rule": ("rule", "time"),
 }

@@ -13,6 +13,7 @@ from lambdaform.model.marks import Length, OneOf, Pattern, Replaces
 from lambdaform.model.output import Input, output, text
 from lambdaform.model.resource import Grant, Naming, Resource, arn_of
 from lambdaform.model.units import optional_days
+from lambdaform.triggers.log_lines import LogLines
 
 RETENTION = "https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html"
 RETENTION_DAYS = (
@@ -92,6 +93,15 @@ class LogGroup(Resource):
             target=self,
             verb="write",
         )
+
+    def lines(self, pattern: Input[str] = "", *, name: str | None = None) -> LogLines:
+        """A trigger: the function gets this group's lines as they are written, packed, several each time.
+
+        Args:
+            pattern: which lines, as CloudWatch Logs writes patterns (`ERROR`, `{ $.level = "ERROR" }`); all when empty.
+            name: tells two triggers of one function on one group apart.
+        """
+        return LogLines(group=self, pattern=pattern, name=name)
 
 
 class LogGroupDriver:

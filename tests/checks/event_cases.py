@@ -11,9 +11,8 @@ from lambdaform.resources.events_rule import EventRule
 from lambdaform.resources.kinesis_stream import Stream
 from lambdaform.resources.lambda_alias import Alias
 from lambdaform.resources.lambda_event_source_mapping import EventSourceMapping
-from lambdaform.resources.lambda_function import (
-    Function,
-)
+from lambdaform.resources.lambda_function import Function, Logging
+from lambdaform.resources.logs_group import LogGroup
 from lambdaform.resources.s3_bucket import Bucket
 from lambdaform.resources.s3_notification import BucketNotification
 from lambdaform.resources.sns_topic import Topic
@@ -45,6 +44,20 @@ def mapped(kind: str, **settings: Any) -> Declaration:
 def dead_lettered(dead: Queue, **settings: Any) -> Declaration:
     """A queue with a dead-letter queue."""
     return {"dead": dead, "inbox": Queue(dead_letter=DeadLetter(dead), **settings)}
+
+
+def logged(*, own: bool) -> Declaration:
+    """A function that gets the lines of a log group, which may be its own."""
+    lines, other = LogGroup(), LogGroup()
+    logging = Logging(group=lines if own else other)
+    return {"lines": lines, "other": other, "worker": function(logging=logging, triggers=[lines.lines()])}
+
+
+def hearing(times: int) -> Declaration:
+    """So many subscriptions of one log group."""
+    lines = LogGroup()
+    triggers = [lines.lines("ERROR", name=f"t{number}") for number in range(times)]
+    return {"lines": lines, "worker": function(triggers=triggers)}
 
 
 def sent(**settings: Any) -> Declaration:
@@ -360,6 +373,8 @@ CASES = (
         lambda: looped("send"),
         lambda: {"q": (q := Queue()), "w": function(uses={"QU": q.send()}, triggers=[q.messages()], recursion="Allow")},
     ),
+    Case("loop", "through its log", lambda: logged(own=True), lambda: logged(own=False)),
+    Case("log-filters", "three", lambda: hearing(3), lambda: hearing(2)),
     Case("loop", "of two functions through a table and a topic", lambda: long_way(True), lambda: long_way(False)),
     # schedules
     Case("schedule-expression", "five fields", scheduled("cron(0 3 * * *)"), scheduled("cron(0 3 * * ? *)")),

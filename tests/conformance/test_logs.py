@@ -5,6 +5,8 @@ CloudWatch Logs through boto3, and its filter patterns.
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import time
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 from lambdaform.local.logs.filters import compile_pattern
 from lambdaform.local.ports import AwsFault
 from tests.conformance.facts import fact
-from tests.local.conftest import Aws, refusal, unique
+from tests.local.conftest import Aws, Maker, own, refusal, unique, until
 
 
 @pytest.fixture(scope="module")
@@ -150,23 +152,115 @@ def test_tags_go_by_name_and_by_arn(logs: Any, group: str) -> None:
     assert logs.list_tags_for_resource(resourceArn=arn)["tags"] == {"b": "2"}
 
 
+SUBSCRIPTIONS = "https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/logs/SubscriptionFilters.html"
+
+
+def permit(awslambda: Any, name: str, group: str) -> str:
+    """Let a log group invoke a function; gives the function's ARN."""
+    awslambda.add_permission(
+        FunctionName=name,
+        StatementId="logs",
+        Action="lambda:InvokeFunction",
+        Principal="logs.amazonaws.com",
+        SourceArn=f"arn:aws:logs:us-east-1:123456789012:log-group:{group}:*",
+    )
+    return awslambda.get_function_configuration(FunctionName=name)["FunctionArn"]
+
+
+def received(aws: Aws, name: str) -> list[Any]:
+    """What a function got, unpacked."""
+    events = [each["event"] for each in own(aws, "GET", f"invocations?function={name}")[1]]
+    return [json.loads(gzip.decompress(base64.b64decode(event["awslogs"]["data"]))) for event in events]
+
+
 @fact(
     "PutSubscriptionFilter",
-    "sends matching lines on",
-    here="not",
-    gap="is refused with 501",
-    source="https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/logs/SubscriptionFilters.html",
+    "sends the lines that match to a function, several at once, packed with where they are from",
+    here="partly",
+    gap="to functions only; one to a stream or a delivery stream is refused with 501",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/services-cloudwatchlogs.html",
 )
-def test_a_subscription_filter_is_refused_not_ignored(logs: Any, group: str) -> None:
-    refused = refusal(
+def test_lines_that_match_a_subscription_reach_its_function(
+    aws: Aws, awslambda: Any, function: Maker, logs: Any, group: str
+) -> None:
+    name = function("def handler(event, context):\n    return None\n")
+    arn = permit(awslambda, name, group)
+    logs.create_log_stream(logGroupName=group, logStreamName="s")
+    logs.put_subscription_filter(logGroupName=group, filterName="bad", filterPattern="ERROR", destinationArn=arn)
+    elsewhere = refusal(
         logs.put_subscription_filter,
         logGroupName=group,
-        filterName="f",
+        filterName="stream",
         filterPattern="",
-        destinationArn="arn:aws:lambda:us-east-1:123456789012:function:f",
+        destinationArn="arn:aws:kinesis:us-east-1:123456789012:stream/s",
     )
 
-    assert (refused.code, refused.status) == ("NotImplemented", 501)
+    put(logs, group, "s", "ERROR 1", "fine", "ERROR 2")
+    until(lambda: received(aws, name) != [])
+    (found,) = received(aws, name)
+
+    assert {key: value for key, value in found.items() if key != "logEvents"} == {
+        "messageType": "DATA_MESSAGE",
+        "owner": "123456789012",
+        "logGroup": group,
+        "logStream": "s",
+        "subscriptionFilters": ["bad"],
+    }
+    assert [event["message"] for event in found["logEvents"]] == ["ERROR 1", "ERROR 2"]
+    assert all(set(event) == {"id", "timestamp", "message"} for event in found["logEvents"])
+    assert (elsewhere.code, elsewhere.status) == ("NotImplemented", 501)
+
+
+@fact("PutSubscriptionFilter", "hands on what functions log", source=SUBSCRIPTIONS)
+def test_what_a_function_logs_reaches_the_function_that_subscribed(
+    aws: Aws, awslambda: Any, function: Maker, logs: Any
+) -> None:
+    writer = function("def handler(event, context):\n    print('ERROR', event)\n")
+    reader = function("def handler(event, context):\n    return None\n")
+    group = f"/aws/lambda/{writer}"
+    logs.create_log_group(logGroupName=group)
+    arn = permit(awslambda, reader, group)
+    logs.put_subscription_filter(logGroupName=group, filterName="f", filterPattern="ERROR", destinationArn=arn)
+
+    awslambda.invoke(FunctionName=writer, Payload=b"7")
+    until(lambda: received(aws, reader) != [])
+
+    assert [event["message"] for event in received(aws, reader)[0]["logEvents"]] == ["ERROR 7\n"]
+
+
+@fact("PutSubscriptionFilter", "needs the function's permission", source=SUBSCRIPTIONS)
+def test_a_function_that_does_not_permit_it_cannot_subscribe(
+    awslambda: Any, function: Maker, logs: Any, group: str
+) -> None:
+    name = function("def handler(event, context):\n    return None\n")
+    arn = awslambda.get_function_configuration(FunctionName=name)["FunctionArn"]
+
+    refused = refusal(
+        logs.put_subscription_filter, logGroupName=group, filterName="f", filterPattern="", destinationArn=arn
+    )
+
+    assert refused.code == "InvalidParameterException"
+    assert refused.message.startswith("Could not execute the lambda function.")
+
+
+@fact("PutSubscriptionFilter", "takes two filters for a group; a name of before is replaced", source=SUBSCRIPTIONS)
+def test_a_group_has_two_subscriptions_at_most(awslambda: Any, function: Maker, logs: Any, group: str) -> None:
+    arn = permit(awslambda, function("def handler(event, context):\n    return None\n"), group)
+    for name, pattern in (("a", "1"), ("b", "2"), ("a", "3")):
+        logs.put_subscription_filter(logGroupName=group, filterName=name, filterPattern=pattern, destinationArn=arn)
+
+    third = refusal(
+        logs.put_subscription_filter, logGroupName=group, filterName="c", filterPattern="", destinationArn=arn
+    )
+    described = logs.describe_subscription_filters(logGroupName=group)["subscriptionFilters"]
+    logs.delete_subscription_filter(logGroupName=group, filterName="a")
+    again = refusal(logs.delete_subscription_filter, logGroupName=group, filterName="a")
+    left = logs.describe_subscription_filters(logGroupName=group)["subscriptionFilters"]
+
+    assert third.code == "LimitExceededException"
+    assert [(each["filterName"], each["filterPattern"]) for each in described] == [("a", "3"), ("b", "2")]
+    assert again.code == "ResourceNotFoundException"
+    assert [each["filterName"] for each in left] == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -195,6 +289,18 @@ def test_a_subscription_filter_is_refused_not_ignored(logs: Any, group: str) -> 
         ("{ $.a IS NULL }", json.dumps({}), False),
         ("{ $.a NOT EXISTS }", json.dumps({}), True),
         ("{ $.a = 1 }", "no json", False),
+        ("[host, user, status]", "h u 404", True),
+        ("[host, user, status]", "h u", False),
+        ("[host, user, status=404]", "h u 404", True),
+        ("[host, user, status=4*]", 'h "a user" 404', True),
+        ("[host, user, status=4*]", "h u 200", False),
+        ("[..., size > 1000 && size < 2000]", "h [1 Jan 2026] GET 1500", True),
+        ("[..., size > 1000 && size < 2000]", "h [1 Jan 2026] GET 2500", False),
+        ("[host, ..., status = 404 || status = 410, size]", "h a b c 410 9", True),
+        ("[level = ERROR, ...]", "ERROR and more", True),
+        ("[level != ERROR, ...]", "ERROR and more", False),
+        ('[level = "ERROR", ...]', "INFO more", False),
+        (r"[ip = %127\.0\.0\.[1-9]%, ...]", "127.0.0.3 and more", True),
     ],
 )
 def test_a_filter_pattern_matches(pattern: str, message: str, matches: bool) -> None:

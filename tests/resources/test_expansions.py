@@ -18,6 +18,7 @@ from lambdaform.resources.lambda_layer import Layer
 from lambdaform.resources.lambda_permission import Permission
 from lambdaform.resources.lambda_url import FunctionUrl
 from lambdaform.resources.lambda_version import Version
+from lambdaform.resources.logs_group import LogGroup
 from lambdaform.resources.s3_bucket import Bucket
 from lambdaform.resources.sns_topic import Topic
 from lambdaform.resources.sqs_queue import Queue
@@ -98,6 +99,26 @@ def test_notifications_of_a_topic_come_to_a_subscription_after_its_permission() 
         "filter": {"kind": ["order"]},
     }
     assert comes_after(built, "sns.subscription.worker.news", "lambda.permission.worker.news")
+    assert rights(built) == []
+
+
+def test_lines_of_a_log_group_come_to_a_filter_after_its_permission() -> None:
+    errors = LogGroup()
+    built = graph(errors=errors, worker=function(triggers=[errors.lines("ERROR")]))
+
+    permission, subscription = "lambda.permission.worker.errors", "logs.subscription_filter.worker.errors"
+    assert added(built, "logs.group.errors") == {subscription, permission}
+    assert built.nodes[permission].props == {
+        "function": ref("lambda.function.worker"),
+        "principal": "logs.amazonaws.com",
+        "source_arn": {"@text": ["{}:*", [ref("logs.group.errors")]]},
+    }
+    assert built.nodes[subscription].props == {
+        "group": ref("logs.group.errors", "group_name"),
+        "to": ref("lambda.function.worker"),
+        "pattern": "ERROR",
+    }
+    assert comes_after(built, subscription, permission)
     assert rights(built) == []
 
 
@@ -237,15 +258,16 @@ def test_two_rules_of_one_function_are_told_apart_by_name() -> None:
 
 
 def test_every_trigger_invokes_the_alias_where_there_is_one() -> None:
-    inbox, news, files = Queue(), Topic(), Bucket()
+    inbox, news, files, errors = Queue(), Topic(), Bucket(), LogGroup()
     triggers = [
         inbox.messages(),
         news.notifications(),
         files.objects(),
+        errors.lines(),
         Schedule("rate(1 hour)"),
         Rule({"source": ["a"]}),
     ]
-    built = graph(inbox=inbox, news=news, files=files, worker=function(alias="live", triggers=triggers))
+    built = graph(inbox=inbox, news=news, files=files, errors=errors, worker=function(alias="live", triggers=triggers))
 
     alias = ref("lambda.alias.worker")
     assert built.nodes["lambda.event_source_mapping.worker.inbox"].props["function"] == alias
@@ -253,6 +275,7 @@ def test_every_trigger_invokes_the_alias_where_there_is_one() -> None:
     assert built.nodes["lambda.permission.worker.files"].props["function"] == alias
     assert built.nodes["lambda.permission.worker.event-rule"].props["function"] == alias
     assert built.nodes["s3.notification.worker.files"].props["target"] == alias
+    assert built.nodes["logs.subscription_filter.worker.errors"].props["to"] == alias
     assert built.nodes["scheduler.schedule.worker"].props["target"] == alias
     assert rights(built, "iam.role_policy.worker.schedule") == [(["lambda:InvokeFunction"], [alias])]
 

@@ -29,6 +29,7 @@ from lambdaform.resources.lambda_permission import Permission
 from lambdaform.resources.lambda_url import Cors, FunctionUrl
 from lambdaform.resources.lambda_version import Version
 from lambdaform.resources.logs_group import LogGroup
+from lambdaform.resources.logs_subscription_filter import SubscriptionFilter
 from lambdaform.resources.s3_bucket import Bucket, BucketCors, Expire
 from lambdaform.resources.s3_notification import BucketNotification
 from lambdaform.resources.scheduler_schedule import ScheduledCall
@@ -68,6 +69,9 @@ class World:
 
     def topic(self) -> str:
         return str(self.make(Topic(), "news")["arn"])
+
+    def group(self) -> str:
+        return str(self.make(LogGroup(), "lines")["group_name"])
 
     def bucket(self) -> str:
         return str(self.make(Bucket(), "files")["bucket_name"])
@@ -178,6 +182,11 @@ def subscription(world: World) -> list[Resource]:
     ]
 
 
+def subscription_filter(world: World) -> list[Resource]:
+    group, arn = world.group(), world.function()
+    return [SubscriptionFilter(group=group, to=arn, pattern=pattern) for pattern in ("ERROR", "WARN")]
+
+
 def table(world: World) -> list[Resource]:
     index = GlobalIndex("by-total", partition_key="shop", sort_key=Key("total", "N"))
     return [
@@ -266,6 +275,7 @@ CASES = [
     case("lambda.url", url),
     case("lambda.version", version),
     case("logs.group", lambda world: [LogGroup(retention="7 days"), LogGroup(retention="14 days", tags={"a": "b"})]),
+    case("logs.subscription_filter", subscription_filter),
     case("s3.bucket", bucket),
     case("s3.notification", notification),
     case("scheduler.schedule", schedule),

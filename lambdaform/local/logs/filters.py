@@ -1,12 +1,12 @@
 """Filter patterns of CloudWatch Logs: which events a pattern matches. Pure functions.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html. Terms, quoted phrases, `?any`,
-`-none`, `%regex%`, and JSON patterns of comparisons joined by `&&` and `||`. Space-delimited patterns (`[a, b]`) are
-refused as not offered.
+`-none`, `%regex%`, JSON patterns of comparisons joined by `&&` and `||`, and patterns of fields between spaces.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable
@@ -30,7 +30,9 @@ def compile_pattern(pattern: str) -> Predicate:
     if not text:
         return lambda message: True
     if text.startswith("["):
-        raise NotImplementedError("space-delimited filter patterns are not offered here")
+        if not text.endswith("]"):
+            raise _invalid()
+        return _fields_pattern(text[1:-1])
     if text.startswith("{"):
         if not text.endswith("}"):
             raise _invalid()
@@ -73,6 +75,71 @@ def _searcher(expression: str) -> Predicate:
     except re.error as error:
         raise _invalid() from error
     return lambda message: regex.search(message) is not None
+
+
+# Fields between spaces: what stands in brackets or quotes is one field.
+_FIELD = re.compile(r'\[([^\]]*)\]|"([^"]*)"|(\S+)')
+_NAMED = re.compile(r"\s*([A-Za-z_]\w*)\s*")
+_CONDITION = re.compile(
+    r"""\s*(?P<name>[A-Za-z_]\w*)\s*(?P<operator>!=|>=|<=|=|>|<)\s*
+        (?:"(?P<quoted>[^"]*)"|(?P<regex>%[^%]*%)|(?P<bare>[^\s&|,"]+))\s*(?P<joint>&&|\|\||$)""",
+    re.VERBOSE,
+)
+
+
+def _fields_pattern(text: str) -> Predicate:
+    """`[host, user, ..., status=4*]`: as many fields as named, with any number of others where the dots are."""
+    parts = [part.strip() for part in text.split(",")]
+    if parts.count("...") > 1 or not all(parts):
+        raise _invalid()
+    dots = parts.index("...") if "..." in parts else None
+    before = [_field(part) for part in (parts if dots is None else parts[:dots])]
+    after = [] if dots is None else [_field(part) for part in parts[dots + 1 :]]
+
+    def matches(message: str) -> bool:
+        values = [next(part for part in found if part or part == found[-1]) for found in _FIELD.findall(message)]
+        count = len(before) + len(after)
+        if len(values) < count or (dots is None and len(values) != count):
+            return False
+        ends = values[len(values) - len(after) :]
+        return all(test(value) for test, value in zip((*before, *after), (*values[: len(before)], *ends), strict=True))
+
+    return matches
+
+
+def _field(text: str) -> Predicate:
+    """A name, alone or with conditions on it: `status = 4*`, `size > 10 && size < 20`."""
+    if _NAMED.fullmatch(text):
+        return lambda value: True
+    alternatives: list[list[Predicate]] = [[]]
+    position = 0
+    while True:
+        match = _CONDITION.match(text, position)
+        if match is None:
+            raise _invalid()
+        alternatives[-1].append(_condition(match))
+        position = match.end()
+        if not match["joint"]:
+            break
+        if match["joint"] == "||":
+            alternatives.append([])
+    return lambda value: any(all(test(value) for test in tests) for tests in alternatives)
+
+
+def _condition(match: re.Match[str]) -> Predicate:
+    operator, quoted, bare = match["operator"], match["quoted"], match["bare"]
+    if match["regex"]:
+        search = _searcher(match["regex"][1:-1])
+        return lambda value: search(value) == (operator == "=")
+    expected = quoted if quoted is not None else bare
+
+    def test(value: str) -> bool:
+        if bare is not None and "*" not in bare:
+            with contextlib.suppress(ValueError):
+                return _compared(operator, float(value), bare, is_number=True)
+        return _compared(operator, value, expected, is_number=False)
+
+    return test
 
 
 JsonPredicate = Callable[[Json], bool]

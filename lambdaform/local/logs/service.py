@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from lambdaform.local.logs.filters import compile_pattern
 from lambdaform.local.logs.store import Group, Key, LogEvent, LogStore, Stream
+from lambdaform.local.logs.subscriptions import Subscriptions
 from lambdaform.local.operations import Answer, Operation, answer, page
 from lambdaform.local.ports import AwsFault, Call, Json
 
@@ -23,8 +24,9 @@ class Logs:
 
     name = "logs"
 
-    def __init__(self, store: LogStore) -> None:
+    def __init__(self, store: LogStore, subscriptions: Subscriptions) -> None:
         self._store = store
+        self._subscriptions = subscriptions
         self._operations: Mapping[str, Operation] = {
             "CreateLogGroup": self._create_log_group,
             "DeleteLogGroup": self._delete_log_group,
@@ -43,6 +45,8 @@ class Logs:
             "TagResource": self._tag_resource,
             "UntagResource": self._untag_resource,
             "ListTagsForResource": self._list_tags_for_resource,
+            "PutSubscriptionFilter": self._put_subscription_filter,
+            "DeleteSubscriptionFilter": self._delete_subscription_filter,
             "DescribeSubscriptionFilters": self._describe_subscription_filters,
         }
 
@@ -139,7 +143,7 @@ class Logs:
         old = sum(event["timestamp"] < now - _TOO_OLD for event in events)
         new = sum(event["timestamp"] > now + _TOO_NEW for event in events)
         for event in events[old : len(events) - new]:
-            self._store.append(stream, event["timestamp"], event["message"])
+            self._store.append(group, stream, event["timestamp"], event["message"])
         refused: dict[str, int] = {}
         if old:
             refused["tooOldLogEventEndIndex"] = old
@@ -228,10 +232,16 @@ class Logs:
     def _list_tags_for_resource(self, call: Call) -> Answer:
         return {"tags": dict(self._by_arn(call).tags)}
 
+    def _put_subscription_filter(self, call: Call) -> Answer:
+        self._subscriptions.put(self._group(call), call)
+        return {}
+
+    def _delete_subscription_filter(self, call: Call) -> Answer:
+        self._subscriptions.delete(self._group(call), call.params["filterName"])
+        return {}
+
     def _describe_subscription_filters(self, call: Call) -> Answer:
-        """There are none: creating one is refused, not ignored."""
-        self._group(call)
-        return {"subscriptionFilters": []}
+        return self._subscriptions.describe(self._group(call), call)
 
     # Finding
 

@@ -47,6 +47,17 @@ class Stream:
                 return
 
 
+@attrs.frozen
+class Subscription:
+    """Where the lines of a group go that match a pattern."""
+
+    name: str
+    pattern: str
+    destination: str
+    distribution: str
+    created: int
+
+
 @attrs.define(eq=False)
 class Group:
     """Streams that share retention and tags."""
@@ -60,6 +71,8 @@ class Group:
     log_class: str = "STANDARD"
     tags: dict[str, str] = attrs.field(factory=dict[str, str])
     streams: dict[str, Stream] = attrs.field(factory=dict[str, Stream])
+    subscriptions: dict[str, Subscription] = attrs.field(factory=dict[str, Subscription])
+    """By name."""
 
     @property
     def arn(self) -> str:
@@ -87,6 +100,8 @@ class LogStore:
         self._now = now
         self._groups: dict[Key, Group] = {}
         self._number = 0
+        self.heard: Callable[[Group, Stream, LogEvent], None] | None = None
+        """Told of every event of a group that has subscriptions."""
 
     def writer(self, account: str, region: str, group: str, stream: str) -> Writer:
         """A way to write into a stream, whether it exists yet or not."""
@@ -101,16 +116,19 @@ class LogStore:
         place = group.streams.get(stream)
         if place is None:
             place = group.streams[stream] = Stream(stream, now)
-        self._append(place, now, text, now)
+        self._append(group, place, now, text, now)
 
-    def append(self, stream: Stream, timestamp: int, text: str) -> None:
+    def append(self, group: Group, stream: Stream, timestamp: int, text: str) -> None:
         """Keep an event of a stream that is there."""
-        self._append(stream, timestamp, text, self.milliseconds())
+        self._append(group, stream, timestamp, text, self.milliseconds())
 
-    def _append(self, stream: Stream, timestamp: int, text: str, now: int) -> None:
+    def _append(self, group: Group, stream: Stream, timestamp: int, text: str, now: int) -> None:
         self._number += 1
         events = stream.events
-        events.append(LogEvent(timestamp, text, now, self._number))
+        event = LogEvent(timestamp, text, now, self._number)
+        events.append(event)
+        if group.subscriptions and self.heard is not None:
+            self.heard(group, stream, event)
         stream.size += len(text)
         if len(events) > MOST_EVENTS or (stream.size > MOST_CHARACTERS and len(events) > 1):
             stream.shorten()
@@ -162,6 +180,7 @@ class LogStore:
 def _copied(group: Group) -> Group:
     result = copy(group)
     result.tags = dict(group.tags)
+    result.subscriptions = dict(group.subscriptions)
     result.streams = {
         name: Stream(stream.name, stream.created, list(stream.events), stream.size)
         for name, stream in group.streams.items()

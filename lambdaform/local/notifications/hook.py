@@ -15,13 +15,10 @@ from lambdaform.local.delivery import Delivery, Parcel, service_of
 from lambdaform.local.notifications import configuration, documents, requests
 from lambdaform.local.notifications.configuration import Configuration, ConfigurationError, Listener
 from lambdaform.local.notifications.documents import Circumstances, Happening
-from lambdaform.local.ports import AwsFault, Clock, DataServices
+from lambdaform.local.ports import AwsFault, Clock, DataServices, Permits
 
 Answered = tuple[int, list[tuple[str, str]], bytes]
 Forward = Callable[[], Awaitable[Answered]]
-
-Permits = Callable[[str, str, str], bool]
-"""Whether a function (its ARN) lets a service (its principal) invoke it for a source (its ARN)."""
 
 _NAMES = {"CloudFunction": "Lambda function", "Queue": "queue", "Topic": "topic"}
 
