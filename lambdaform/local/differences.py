@@ -34,6 +34,10 @@ GENERAL = (
     Difference("events: archives, replays, connections, API destinations", "are not there; calls answer 501"),
     Difference("mappings: low traffic", "batches of queues do not wait up to 20 seconds as they may in AWS"),
     Difference("streams: back-off", "failing batches wait 1 to 60 seconds, doubling; AWS does not say how long"),
+    Difference(
+        "streams: tumbling windows", "a window without any record is passed over; AWS does not say what it does"
+    ),
+    Difference("kinesis: SplitShard, MergeShards", "records are still written to the shards that were split or merged"),
     Difference("virtual clock: WaitTimeSeconds", "a receive that finds nothing answers at once"),
 )
 """What holds for all resources of a kind."""
@@ -89,8 +93,6 @@ def of_schedule(entry: ScheduleEntry) -> Iterator[Difference]:
 def of_mapping(mapping: EventMapping) -> Iterator[Difference]:
     """The settings of an event source mapping that have no effect here."""
     settings = mapping.settings
-    if settings.get("TumblingWindowInSeconds"):
-        yield Difference("TumblingWindowInSeconds", "no windows: events carry no state, and none is kept")
     if settings.get("ProvisionedPollerConfig"):
         yield Difference("ProvisionedPollerConfig", "the poller scales as one without it")
     if settings.get("KMSKeyArn"):

@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from tests.conformance.facts import fact
-from tests.local.conftest import Virtual, own, unique
+from tests.local.conftest import Virtual, own, refusal, unique
 
 KINESIS = "https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html"
 BATCHES = "https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html"
@@ -184,16 +184,109 @@ def test_a_failing_key_does_not_hold_up_the_others(virtual: Virtual) -> None:
     assert "after bad" not in found
 
 
+COUNTS = (
+    "def handler(event, context):\n"
+    "    return {'state': {'count': event['state'].get('count', 0) + len(event['Records'])}}\n"
+)
+
+
+def begin_window(virtual: Virtual) -> None:
+    """Let time pass until a window of 900 seconds has just begun."""
+    virtual.advance(900 - own(virtual.aws, "GET", "clock")[1]["now"] % 900)
+
+
+def windows(virtual: Virtual, name: str) -> list[tuple[int, int, bool]]:
+    """Records, what had been counted before, and whether it was the end, by invocation."""
+    found: list[dict[str, Any]] = own(virtual.aws, "GET", f"invocations?function={name}")[1]
+    events = [each["event"] for each in found]
+    return [(len(e["Records"]), e["state"].get("count", 0), e["isFinalInvokeForWindow"]) for e in events]
+
+
 @fact(
     "TumblingWindowInSeconds",
-    "state is handed on from batch to batch over a window",
-    here="not",
-    gap="no state is kept, as is said of the mapping",
+    "state is handed on from batch to batch, and to a final invocation without records when the window is over",
     source=WINDOWS,
 )
-def test_windows_are_said_to_have_no_effect(virtual: Virtual) -> None:
-    _, arn = stream(virtual)
-    _, uuid = mapped(virtual, ECHO, arn, TumblingWindowInSeconds=30)
+def test_state_is_handed_on_over_a_window(virtual: Virtual) -> None:
+    name, arn = stream(virtual)
+    function, _ = mapped(virtual, COUNTS, arn, TumblingWindowInSeconds=900)
+    begin_window(virtual)
+    put(virtual, name, "1", "2")
+    virtual.advance(2)
+    put(virtual, name, "3")
+    virtual.advance(900)
 
-    said = {each["setting"] for each in own(virtual.aws, "GET", "fidelity")[1]["resources"][uuid]}
-    assert "TumblingWindowInSeconds" in said
+    assert windows(virtual, function)[-1] == (0, 3, True)
+    assert [is_final for *_, is_final in windows(virtual, function)].count(True) == 1
+    [*_, invocation] = own(virtual.aws, "GET", f"invocations?function={function}")[1]
+    assert set(invocation["event"]) == {
+        "Records",
+        "window",
+        "state",
+        "shardId",
+        "eventSourceARN",
+        "isFinalInvokeForWindow",
+        "isWindowTerminatedEarly",
+    }
+
+
+@fact("TumblingWindowInSeconds", "an answer without a state is a failure", source=WINDOWS)
+def test_an_answer_without_a_state_is_a_failure(virtual: Virtual) -> None:
+    name, arn = stream(virtual)
+    function, uuid = mapped(virtual, ECHO, arn, TumblingWindowInSeconds=900, MaximumRetryAttempts=1)
+    begin_window(virtual)
+    put(virtual, name, "1")
+    virtual.advance(10)
+
+    assert len(batches(virtual, function)) == 2
+    mapping = virtual.aws.client("lambda").get_event_source_mapping(UUID=uuid)
+    assert mapping["LastProcessingResult"] == "PROBLEM: Function call failed"
+
+
+@fact("TumblingWindowInSeconds", "ends its window early when the state is above 1 MB, and goes on anew", source=WINDOWS)
+def test_a_large_state_ends_its_window_early(virtual: Virtual) -> None:
+    name, arn = stream(virtual)
+    source = "def handler(event, context):\n    return {'state': {'text': 'x' * (1 << 20)}}\n"
+    function, _ = mapped(virtual, source, arn, TumblingWindowInSeconds=900)
+    begin_window(virtual)
+    put(virtual, name, "1")
+    virtual.advance(2)
+
+    found: list[dict[str, Any]] = own(virtual.aws, "GET", f"invocations?function={function}")[1]
+    assert [each["event"]["isWindowTerminatedEarly"] for each in found] == [False, True]
+    assert [len(each["event"]["Records"]) for each in found] == [1, 0]
+
+
+@fact("TumblingWindowInSeconds", "has one reader for each shard", source=WINDOWS)
+def test_a_window_has_one_reader(virtual: Virtual) -> None:
+    _, arn = stream(virtual)
+    refused = refusal(
+        virtual.aws.client("lambda").create_event_source_mapping,
+        FunctionName=virtual.function(ECHO),
+        EventSourceArn=arn,
+        StartingPosition="LATEST",
+        TumblingWindowInSeconds=60,
+        ParallelizationFactor=2,
+    )
+
+    assert refused.code == "InvalidParameterValueException"
+
+
+@fact(
+    "SplitShard",
+    "a shard's children are read after it",
+    here="partly",
+    gap="so they are, but the library goes on writing to the shard that was split",
+    source="https://docs.aws.amazon.com/streams/latest/dev/kinesis-using-sdk-java-after-resharding.html",
+)
+def test_records_of_a_stream_with_split_shards_arrive_in_order(virtual: Virtual) -> None:
+    kinesis = virtual.aws.client("kinesis")
+    name, arn = stream(virtual)
+    function, _ = mapped(virtual, ECHO, arn)
+    put(virtual, name, "before")
+    kinesis.split_shard(StreamName=name, ShardToSplit="shardId-000000000000", NewStartingHashKey=str(2**127))
+    virtual.advance(2)
+    put(virtual, name, "after")
+    virtual.advance(2)
+
+    assert [data for batch in batches(virtual, function) for data in batch] == ["before", "after"]

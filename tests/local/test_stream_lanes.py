@@ -2,91 +2,67 @@
 
 from __future__ import annotations
 
-import asyncio
-import datetime
 import json
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from lambdaform.local.clock import SeededIds, VirtualClock
-from lambdaform.local.data import MotoServices
-from lambdaform.local.delivery import Delivery
-from lambdaform.local.pollers.streams import StreamPoller
-from lambdaform.local.ports import ACCOUNT, EventMapping
-from tests.fakes.invoker import FUNCTION, FakeInvoker
-
-REGION = "eu-central-1"
-STREAM = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/clicks"
-
-
-class FakeStream:
-    """One shard that answers some turns of the loop later, as another process does."""
-
-    def __init__(self) -> None:
-        self.records: list[dict[str, Any]] = []
-
-    async def together(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
-        return await work(self.call)
-
-    async def call(self, service: str, operation: str, params: Mapping[str, Any], *, region: str) -> dict[str, Any]:
-        for _ in range(3):
-            await asyncio.sleep(0)
-        match operation:
-            case "ListShards":
-                return {"Shards": [{"ShardId": "shard-0"}]}
-            case "GetShardIterator":
-                return {"ShardIterator": params.get("StartingSequenceNumber", "0")}
-            case _:
-                at = int(params["ShardIterator"])
-                later = [record for record in self.records if int(record["SequenceNumber"]) > at]
-                return {"Records": later[: params["Limit"]]}
-
-    def put(self, key: str) -> None:
-        number = len(self.records) + 1
-        self.records.append(
-            {
-                "SequenceNumber": str(number),
-                "PartitionKey": key,
-                "Data": str(number).encode(),
-                "ApproximateArrivalTimestamp": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
-            }
-        )
+from lambdaform.local.ports import Outcome
+from tests.fakes.invoker import outcome
+from tests.fakes.stream import SHARD, StreamBench, bench
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 10])
 def test_every_record_is_seen_once_and_every_key_in_order(factor: int) -> None:
-    stream = FakeStream()
-
-    async def run() -> list[Any]:
-        clock, ids = VirtualClock(), SeededIds()
-        invoker = FakeInvoker(clock)
-        settings = {"StartingPosition": "TRIM_HORIZON", "BatchSize": 2, "ParallelizationFactor": factor}
-        poller = StreamPoller(
-            EventMapping("mapping", REGION, ACCOUNT, FUNCTION, STREAM, settings),
-            clock=clock,
-            ids=ids,
-            data=cast(MotoServices, stream),
-            invoker=invoker,
-            delivery=Delivery(clock=clock, ids=ids),
-        )
-        poller.start()
-        await clock.settle()
+    async def scenario(found: StreamBench) -> None:
         for number in range(200):
-            stream.put(f"key-{number % 20}")
-            poller.written()
-        for _ in range(60):
-            await clock.advance(1)
-            poller.written()
-        await clock.close()
-        return [record for each in invoker.seen for record in each.event["Records"]]
+            found.put("", key=f"key-{number % 20}")
+        await found.advance(60)
 
-    seen = [(each["kinesis"]["partitionKey"], int(each["kinesis"]["sequenceNumber"])) for each in asyncio.run(run())]
+    found = bench(BatchSize=2, ParallelizationFactor=factor)
+    found.run(scenario)
 
     by_key: dict[str, list[int]] = defaultdict(list)
-    for key, number in seen:
-        by_key[key].append(number)
-    assert sorted(number for _, number in seen) == list(range(1, 201)), json.dumps(seen[:20])
+    for each in found.invoker.seen:
+        for record in each.event["Records"]:
+            by_key[record["kinesis"]["partitionKey"]].append(int(record["kinesis"]["sequenceNumber"]))
+    seen = [number for numbers in by_key.values() for number in numbers]
+    assert sorted(seen) == list(range(1, 201)), json.dumps(seen[:20])
     assert all(numbers == sorted(numbers) for numbers in by_key.values())
+
+
+@pytest.mark.parametrize("factor", [1, 10])
+def test_a_changed_mapping_goes_on_with_what_is_not_through(factor: int) -> None:
+    async def scenario(found: StreamBench) -> None:
+        found.invoker.answering = answering
+        found.put("stuck", key="a")
+        for number in range(30):
+            found.put(str(number), key=f"key-{number}")
+        await found.advance(3)
+        found.renew()
+        await found.advance(3)
+
+    def answering(event: Any) -> Outcome:
+        return outcome(error="no" if event["Records"][0]["kinesis"]["partitionKey"] == "a" else None)
+
+    found = bench(BatchSize=1, ParallelizationFactor=factor)
+    found.run(scenario)
+
+    [*others] = [data for batch in found.seen for data in batch if data != "stuck"]
+    assert len(others) == len(set(others))
+    assert (len(others) > 0) is (factor > 1)
+
+
+def test_a_shard_is_read_when_its_parent_is_through() -> None:
+    async def scenario(found: StreamBench) -> None:
+        found.invoker.answering = lambda event: outcome(error="no" if len(found.invoker.seen) <= 2 else None)
+        found.put("before")
+        found.stream.split(SHARD, "child")
+        found.put("after", shard="child")
+        await found.advance(10)
+
+    found = bench()
+    found.run(scenario)
+
+    assert found.seen == [["before"], ["before"], ["before"], ["after"]]

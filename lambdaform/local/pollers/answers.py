@@ -23,21 +23,24 @@ class Settled:
     """Whether the function itself named the failed items in a partial batch response."""
 
 
-def decide_settled(outcome: Outcome, ids: Sequence[str], *, is_partial: bool) -> Settled:
-    """Which of a batch's items failed: all when the function did, else those a partial response names."""
+def decide_settled(outcome: Outcome, ids: Sequence[str], *, is_partial: bool, is_windowed: bool = False) -> Settled:
+    """Which of a batch's items failed: all when the function did, else those a partial response names.
+
+    In a tumbling window an answer has a state, and need not name failures beside it.
+    """
     everything = frozenset(ids)
     if outcome.fault is not None or outcome.function_error is not None:
         return Settled(everything)
     if not is_partial:
         return Settled(frozenset())
-    reported = reported_failures(outcome.payload)
+    reported = reported_failures(outcome.payload, is_windowed=is_windowed)
     if reported is None or not reported <= everything:
         # A wrong key, an empty id, or an id that was not in the batch: AWS takes the whole batch as failed.
         return Settled(everything)
     return Settled(reported, is_reported=bool(reported))
 
 
-def reported_failures(payload: bytes) -> frozenset[str] | None:
+def reported_failures(payload: bytes, *, is_windowed: bool = False) -> frozenset[str] | None:
     """The ids a partial batch response names; None when it is not one."""
     try:
         answer: object = json.loads(payload) if payload else None
@@ -45,8 +48,10 @@ def reported_failures(payload: bytes) -> frozenset[str] | None:
         return None
     if answer is None or answer in ("", [], {}):
         return frozenset()
-    if not isinstance(answer, dict) or "batchItemFailures" not in answer:
+    if not isinstance(answer, dict):
         return None
+    if "batchItemFailures" not in answer:
+        return frozenset() if is_windowed else None
     failures = cast(dict[str, Any], answer)["batchItemFailures"]
     if failures is None:
         return frozenset()

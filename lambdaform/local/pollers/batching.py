@@ -33,15 +33,16 @@ class Wait:
 
 
 def decide_batch(
-    sizes: Sequence[int], first_at: float, now: float, *, batch_size: int, window: float
+    sizes: Sequence[int], first_at: float, now: float, *, batch_size: int, window: float, envelope: int = ENVELOPE
 ) -> Send | Wait | None:
     """Whether the records at hand are a batch: enough of them, the window over, or the payload full.
 
-    `sizes` are the records' bytes in order, `first_at` is when the first of them was taken. None without records.
+    `sizes` are the records' bytes in order, `envelope` those of the event around them, `first_at` is when the first of
+    them was taken. None without records.
     """
     if not sizes:
         return None
-    total = ENVELOPE
+    total = envelope
     for count, size in enumerate(sizes[:batch_size]):
         total += size + 2
         if total > MAX_PAYLOAD:

@@ -12,7 +12,8 @@ from lambdaform.local.clock import Ids
 from lambdaform.local.data import MotoServices
 from lambdaform.local.delivery import Delivery, service_of
 from lambdaform.local.pollers import filters
-from lambdaform.local.pollers.sources import Position, source_of
+from lambdaform.local.pollers.shards import Bookmark
+from lambdaform.local.pollers.sources import source_of
 from lambdaform.local.pollers.sqs import Held, QueuePoller
 from lambdaform.local.pollers.streams import StreamPoller
 from lambdaform.local.ports import AwsFault, Clock, EventMapping, Invoker, Json
@@ -40,7 +41,7 @@ class _Saved:
 
     mapping: EventMapping
     held: tuple[list[Held], float] | None = None
-    positions: dict[str, Position] | None = None
+    bookmarks: dict[str, Bookmark] | None = None
 
 
 class EventPollers:
@@ -56,7 +57,7 @@ class EventPollers:
         self._mappings: dict[str, EventMapping] = {}
         self._pollers: dict[str, QueuePoller | StreamPoller] = {}
         # Where stopped mappings of streams were: switched on again, they go on from there.
-        self._positions: dict[str, dict[str, Position]] = {}
+        self._bookmarks: dict[str, dict[str, Bookmark]] = {}
         data.listen(self._heard)
 
     def connect(self, invoker: Invoker) -> None:
@@ -92,9 +93,9 @@ class EventPollers:
         saved = self._save(mapping.uuid)
         self.stop(mapping.uuid)
         held = saved.held if saved is not None else None
-        positions = self._positions.pop(mapping.uuid, None)
+        bookmarks = self._bookmarks.pop(mapping.uuid, None)
         if mapping.settings.get("Enabled") is not False:
-            self._resume(_Saved(mapping, held, positions))
+            self._resume(_Saved(mapping, held, bookmarks))
 
     def stop(self, uuid: str) -> None:
         """Stop polling; nothing happens when it is not polled."""
@@ -102,8 +103,8 @@ class EventPollers:
         poller = self._pollers.pop(uuid, None)
         if poller is not None:
             poller.stop()
-        if isinstance(poller, StreamPoller) and poller.positions():
-            self._positions[uuid] = poller.positions()
+        if isinstance(poller, StreamPoller) and poller.bookmarks():
+            self._bookmarks[uuid] = poller.bookmarks()
 
     def pause(self) -> None:
         """Take nothing from any source any more; where each poller is stays known. Batches in flight go on."""
@@ -123,13 +124,13 @@ class EventPollers:
 
     def checkpoint(self) -> object:
         """What is polled, and where each poller is."""
-        return copy.deepcopy(([self._save(uuid) for uuid in self._mappings], self._positions))
+        return copy.deepcopy(([self._save(uuid) for uuid in self._mappings], self._bookmarks))
 
     def restore(self, state: object) -> None:
         """Poll what was polled at the checkpoint, from where it was. The queues must be restored before."""
         self.reset()
-        mappings, positions = cast(tuple[list[_Saved], dict[str, dict[str, Position]]], copy.deepcopy(state))
-        self._positions = positions
+        mappings, bookmarks = cast(tuple[list[_Saved], dict[str, dict[str, Bookmark]]], copy.deepcopy(state))
+        self._bookmarks = bookmarks
         for saved in mappings:
             self._resume(saved)
 
@@ -137,7 +138,7 @@ class EventPollers:
         """Poll nothing."""
         for uuid in list(self._mappings):
             self.stop(uuid)
-        self._positions.clear()
+        self._bookmarks.clear()
 
     def _save(self, uuid: str) -> _Saved | None:
         poller = self._pollers.get(uuid)
@@ -145,7 +146,7 @@ class EventPollers:
             case QueuePoller():
                 return _Saved(self._mappings[uuid], held=poller.checkpoint())
             case StreamPoller():
-                return _Saved(self._mappings[uuid], positions=poller.positions())
+                return _Saved(self._mappings[uuid], bookmarks=poller.bookmarks())
             case None:
                 return None
 
@@ -165,7 +166,7 @@ class EventPollers:
                 data=self._data,
                 invoker=invoker,
                 delivery=self._delivery,
-                positions=saved.positions,
+                bookmarks=saved.bookmarks,
             )
             poller.start()
         self._pollers[mapping.uuid] = poller
@@ -230,6 +231,9 @@ def _validate_stream(arn: str, settings: Mapping[str, Json]) -> None:
         raise _invalid(f"Unsupported starting position for arn type: {arn}")
     if settings.get("ScalingConfig") or settings.get("ProvisionedPollerConfig"):
         raise _invalid("Unsupported ScalingConfig parameter for given event source mapping type.")
+    if settings.get("TumblingWindowInSeconds") and int(settings.get("ParallelizationFactor") or 1) > 1:
+        # That it is refused is known, AWS's words are not.
+        raise _invalid("ParallelizationFactor must be 1 when TumblingWindowInSeconds is set.")
 
 
 def _invalid(message: str) -> AwsFault:

@@ -30,6 +30,16 @@ class Position:
     timestamp: float | None = None
 
 
+@attrs.frozen
+class Found:
+    """A shard as its stream describes it."""
+
+    id: str
+    parents: tuple[str, ...] = ()
+    """What it was split or merged from."""
+    is_closed: bool = False
+
+
 class Source(Protocol):
     """One kind of stream."""
 
@@ -38,8 +48,8 @@ class Source(Protocol):
     pause: float
     """Seconds between two polls of a shard."""
 
-    async def shards(self, call: OneByOne) -> list[str]:
-        """The ids of the stream's shards; raises `AwsFault` when it is missing."""
+    async def shards(self, call: OneByOne) -> list[Found]:
+        """The stream's shards, parents first; raises `AwsFault` when it is missing."""
         ...
 
     async def read(self, call: OneByOne, shard: str, position: Position, limit: int) -> list[StreamRecord]:
@@ -68,10 +78,10 @@ class KinesisSource:
         self._region = region
         self._role = role
 
-    async def shards(self, call: OneByOne) -> list[str]:
-        """The ids of the stream's shards; raises `AwsFault` when it is missing."""
+    async def shards(self, call: OneByOne) -> list[Found]:
+        """The stream's shards, parents first; raises `AwsFault` when it is missing."""
         answer = await call("kinesis", "ListShards", {"StreamName": self._name}, region=self._region)
-        return [str(shard["ShardId"]) for shard in answer["Shards"]]
+        return [_found(shard) for shard in answer["Shards"]]
 
     async def read(self, call: OneByOne, shard: str, position: Position, limit: int) -> list[StreamRecord]:
         """The records that follow a position."""
@@ -125,10 +135,10 @@ class DynamoDbSource:
         self._arn = arn
         self._region = region
 
-    async def shards(self, call: OneByOne) -> list[str]:
-        """The ids of the stream's shards; raises `AwsFault` when it is missing."""
+    async def shards(self, call: OneByOne) -> list[Found]:
+        """The stream's shards, parents first; raises `AwsFault` when it is missing."""
         answer = await call("dynamodbstreams", "DescribeStream", {"StreamArn": self._arn}, region=self._region)
-        return [str(shard["ShardId"]) for shard in answer["StreamDescription"]["Shards"]]
+        return [_found(shard) for shard in answer["StreamDescription"]["Shards"]]
 
     async def read(self, call: OneByOne, shard: str, position: Position, limit: int) -> list[StreamRecord]:
         """The records that follow a position."""
@@ -173,6 +183,12 @@ def source_of(arn: str, region: str, role: str) -> Source:
             return DynamoDbSource(arn, region)
         case _:
             raise AwsFault("InvalidParameterValueException", "Unrecognized event source.")
+
+
+def _found(shard: Mapping[str, Any]) -> Found:
+    parents = tuple(str(shard[key]) for key in ("ParentShardId", "AdjacentParentShardId") if shard.get(key))
+    is_closed = shard.get("SequenceNumberRange", {}).get("EndingSequenceNumber") is not None
+    return Found(str(shard["ShardId"]), parents, is_closed)
 
 
 def seconds(value: Json) -> float:

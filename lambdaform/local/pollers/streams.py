@@ -1,70 +1,32 @@
 """The poller of one stream for one function: reads shards in order, and blocks where the function fails.
 
 It looks when something was written to that kind of stream, as often as AWS polls at most, so an idle stream costs
-nothing. What happens after a failure is decided in `retries`, what makes a batch in `batching`.
+nothing. What happens after a failure is decided in `retries`, what makes a batch in `batching`, what a tumbling window
+is in `windows`; `shards` knows how far each shard is.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, cast
 
-import attrs
-
 from lambdaform.local.clock import Ids, iso
 from lambdaform.local.data import MotoServices, OneByOne
 from lambdaform.local.delivery import Delivery
-from lambdaform.local.pollers import batching, filters, retries
-from lambdaform.local.pollers.answers import decide_settled
+from lambdaform.local.pollers import batching, filters, retries, windows
+from lambdaform.local.pollers.answers import Settled, decide_settled
 from lambdaform.local.pollers.retries import Again, Done, GiveUp, Piece, StreamPolicy, StreamRecord
+from lambdaform.local.pollers.shards import Bookmark, Lane, Shard
 from lambdaform.local.pollers.sources import MAX_READ, Position, seconds, source_of
-from lambdaform.local.ports import AwsFault, Clock, EventMapping, Invoker, Outcome, Timer
-
-
-@attrs.define(eq=False)
-class Lane:
-    """The records of a shard that are worked off one batch after another; a partition key is always in one lane."""
-
-    waiting: list[StreamRecord] = attrs.field(factory=list[StreamRecord])
-    first_at: float = 0.0
-    is_busy: bool = False
-    timer: Timer | None = None
-
-
-@attrs.define(eq=False)
-class Shard:
-    """How far a shard has been read and worked off."""
-
-    id: str
-    settled: Position
-    """Where to begin again after a restart: everything before is through."""
-    read: Position
-    lanes: tuple[Lane, ...]
-
-    @property
-    def is_done(self) -> bool:
-        """Whether everything that was read is worked off."""
-        return not any(lane.is_busy or lane.waiting for lane in self.lanes)
-
-    def through(self, position: Position) -> None:
-        """Note how far the only lane is; of several, one says nothing of the others."""
-        if len(self.lanes) == 1:
-            self.settled = position
-
-    def lane_of(self, record: StreamRecord) -> Lane:
-        """Where a record is worked off."""
-        if len(self.lanes) == 1:
-            return self.lanes[0]
-        digest = hashlib.md5(record.partition_key.encode(), usedforsecurity=False).digest()
-        return self.lanes[int.from_bytes(digest, "big") % len(self.lanes)]
+from lambdaform.local.pollers.windows import Window
+from lambdaform.local.ports import AwsFault, Clock, EventMapping, Invoker, Json, Outcome, Timer
 
 
 class StreamPoller:
-    """One mapping's poller. Its life: `start`, `stop`; a changed mapping gets a new one at the old one's positions."""
+    """One mapping's poller. Its life: `start`, `stop`; a changed mapping gets a new one at the old one's bookmarks."""
 
     def __init__(
         self,
@@ -75,7 +37,7 @@ class StreamPoller:
         data: MotoServices,
         invoker: Invoker,
         delivery: Delivery,
-        positions: Mapping[str, Position] | None = None,
+        bookmarks: Mapping[str, Bookmark] | None = None,
     ) -> None:
         self._mapping = mapping
         self._clock = clock
@@ -96,8 +58,9 @@ class StreamPoller:
         self._factor = int(settings.get("ParallelizationFactor") or 1)
         # A lane that stands still holds back the reading of its shard in the end, but not at once.
         self._read_ahead = self._batch_size * (1 if self._factor == 1 else 10 * self._factor)
-        self._shards = {shard: self._shard(shard, position) for shard, position in (positions or {}).items()}
-        self._is_new = not positions
+        self._tumbling = int(settings.get("TumblingWindowInSeconds") or 0)
+        self._shards = {name: self._shard(name, bookmark) for name, bookmark in (bookmarks or {}).items()}
+        self._is_new = not bookmarks
         self._is_running = False
         self._poll_timer: Timer | None = None
         self._polled_at = float("-inf")
@@ -105,8 +68,13 @@ class StreamPoller:
         self._polls_again = False
         self._result = "No records processed"
 
-    def _shard(self, name: str, position: Position) -> Shard:
-        return Shard(name, settled=position, read=position, lanes=tuple(Lane() for _ in range(self._factor)))
+    def _shard(self, name: str, bookmark: Bookmark) -> Shard:
+        shard = Shard(name, bookmark, lanes=self._factor)
+        if not self._tumbling:
+            shard.window = None
+        elif shard.window is not None:
+            self._close_in_time(shard, shard.window)
+        return shard
 
     def _role(self) -> str:
         try:
@@ -122,14 +90,15 @@ class StreamPoller:
     def stop(self) -> None:
         """Poll no more; an invocation under way ends as it does."""
         self._is_running = False
-        for timer in (self._poll_timer, *(lane.timer for shard in self._shards.values() for lane in shard.lanes)):
-            if timer is not None:
-                timer.cancel()
-        self._poll_timer = None
+        if self._poll_timer is not None:
+            self._poll_timer.cancel()
+            self._poll_timer = None
+        for shard in self._shards.values():
+            shard.cancel()
 
-    def positions(self) -> dict[str, Position]:
-        """What is through, by shard."""
-        return {shard.id: shard.settled for shard in self._shards.values()}
+    def bookmarks(self) -> dict[str, Bookmark]:
+        """How far each shard is."""
+        return {shard.id: shard.bookmark() for shard in self._shards.values()}
 
     def last_result(self) -> str:
         """How the latest invocation ended, in AWS's words."""
@@ -157,14 +126,14 @@ class StreamPoller:
         if kind == "AT_TIMESTAMP":
             start = Position("AT_TIMESTAMP", timestamp=seconds(self._settings.get("StartingPositionTimestamp")))
         try:
-            for shard in await self._source.shards(call):
+            for found in await self._source.shards(call):
                 place = start
                 while kind == "LATEST":
-                    records = await self._source.read(call, shard, place, MAX_READ)
+                    records = await self._source.read(call, found.id, place, MAX_READ)
                     if not records:
                         break
                     place = Position("AFTER_SEQUENCE_NUMBER", sequence=records[-1].sequence)
-                self._shards[shard] = self._shard(shard, place)
+                self._shards[found.id] = self._shard(found.id, Bookmark(place))
         except AwsFault as error:
             self._problem(error)
 
@@ -189,49 +158,66 @@ class StreamPoller:
     async def _poll_once(self) -> None:
         self._polled_at = self._clock.now()
         try:
-            for name in await self._source.shards(self._call):
-                if name not in self._shards:  # born of a split or merge: nothing of it has been read
-                    start = Position("TRIM_HORIZON")
-                    self._shards[name] = self._shard(name, start)
-            for shard in list(self._shards.values()):
-                await self._read(shard)
+            found = await self._source.shards(self._call)
+            for each in found:
+                if each.id not in self._shards:  # born of a split or merge: nothing of it has been read
+                    self._shards[each.id] = self._shard(each.id, Bookmark(Position("TRIM_HORIZON")))
+                self._shards[each.id].is_closed = each.is_closed
+            for each in found:
+                shard, parents = self._shards[each.id], (self._shards.get(parent) for parent in each.parents)
+                # What was written before a split or merge comes before what was written after.
+                if all(parent is None or parent.is_over for parent in parents):
+                    await self._read(shard)
         except AwsFault as error:
             self._problem(error)
 
     async def _read(self, shard: Shard) -> None:
+        is_at_end = False
         while self._is_running:
-            wanted = self._read_ahead - sum(len(lane.waiting) for lane in shard.lanes)
-            at_most = min(wanted, MAX_READ)
-            records = await self._source.read(self._call, shard.id, shard.read, at_most) if wanted > 0 else []
-            if not records:
+            at_most = min(self._read_ahead - shard.waiting, MAX_READ)
+            if at_most <= 0:
                 break
-            shard.read = Position("AFTER_SEQUENCE_NUMBER", sequence=records[-1].sequence)
-            for record in records:
-                if self._source.keeps(self._filters, record):
-                    lane = shard.lane_of(record)
-                    if not lane.waiting:
-                        lane.first_at = self._clock.now()
-                    lane.waiting.append(record)
-            if shard.is_done:
-                shard.settled = shard.read
+            records = await self._source.read(self._call, shard.id, shard.read, at_most)
+            if not records:
+                is_at_end = True
+                break
+            shard.take(records, lambda record: self._source.keeps(self._filters, record), self._clock.now())
         for lane in shard.lanes:
             self._consider(shard, lane)
+        if is_at_end and shard.is_closed:
+            if shard.window is not None and not shard.lanes[0].is_busy and not shard.waiting:
+                self._begin_closing(shard, shard.window)
+            shard.is_over = shard.is_idle
 
     def _consider(self, shard: Shard, lane: Lane) -> None:
-        """Send the lane's next batch, if it is free and there is one."""
+        """Send the lane's next batch, if it is free and there is one; or end the shard's window when it is over."""
         if lane.is_busy or not self._is_running:
             return
+        records, now, patience = lane.waiting, self._clock.now(), float(self._window)
+        if self._tumbling:
+            if shard.window is None and records:
+                shard.window = windows.window_at(records[0].arrived, self._tumbling)
+                self._close_in_time(shard, shard.window)
+            if shard.window is not None:
+                count = windows.belonging(shard.window, records)
+                is_complete = count < len(records)
+                if count == 0 and (is_complete or now >= shard.window.end):
+                    self._begin_closing(shard, shard.window)
+                    return
+                records = records[:count]
+                patience = 0.0 if is_complete else min(patience, shard.window.end - lane.first_at)
         decision = batching.decide_batch(
-            [record.size for record in lane.waiting],
+            [record.size for record in records],
             lane.first_at,
-            self._clock.now(),
+            now,
             batch_size=self._batch_size,
-            window=self._window,
+            window=patience,
+            envelope=self._envelope(shard),
         )
         match decision:
             case batching.Send(count):
                 batch, lane.waiting = lane.waiting[:count], lane.waiting[count:]
-                lane.first_at = self._clock.now()
+                lane.first_at = now
                 lane.is_busy = True
                 self._clock.run(self._work_off(shard, lane, tuple(batch)))
             case batching.Wait(until):
@@ -249,40 +235,97 @@ class StreamPoller:
             old, rest = retries.expired(piece, self._clock.now(), self._policy)
             if old is not None:
                 await self._give_up(shard, GiveUp(old, "RecordAgeExceeded"), None, is_reported=False)
-                shard.through(_after(old))
+                shard.through(old.records)
             if rest is None:
                 continue
-            outcome = await self._invoke(rest)
-            names = [record.sequence for record in rest.records]
-            settled = decide_settled(outcome, names, is_partial=self._policy.is_partial)
+            outcome, settled = await self._try(shard, rest)
             decision = retries.decide_next(rest, outcome, settled, self._policy)
             self._result = "PROBLEM: Function call failed" if settled.failed else "OK"
             match decision:
                 case Done():
-                    shard.through(_after(rest))
+                    shard.through(rest.records)
                 case Again(parts, pause):
-                    through = len(rest.records) - sum(len(part.records) for part in parts)
-                    if through:
-                        shard.through(_after(Piece(rest.records[:through])))
+                    shard.through(rest.records[: len(rest.records) - sum(len(part.records) for part in parts)])
                     pieces.extendleft(reversed(parts))
                     await self._clock.sleep(pause)
                 case GiveUp() as given_up:
                     await self._give_up(shard, given_up, outcome, is_reported=settled.is_reported)
-                    shard.through(_after(rest))
+                    shard.through(rest.records)
+            if shard.window is not None and shard.window.is_too_large:
+                await self._end_window(shard, shard.window, is_early=True)
+        await self._free(shard, lane)
+
+    async def _free(self, shard: Shard, lane: Lane) -> None:
         lane.is_busy = False
-        if shard.is_done:
-            shard.settled = shard.read
         if self._is_running:
             await self._poll()
 
-    async def _invoke(self, piece: Piece) -> Outcome:
-        payload = json.dumps({"Records": [record.event for record in piece.records]}).encode()
-        trace = self._delivery.trace
+    async def _try(self, shard: Shard, piece: Piece) -> tuple[Outcome, Settled]:
+        """Invoke the function with a piece; what came of it, and of the window's state."""
+        event: dict[str, Json] = {"Records": [record.event for record in piece.records]}
+        window = shard.window
+        if window is not None:
+            event |= windows.told(window, shard=shard.id, source_arn=self._mapping.source_arn)
         # The library has the stream: who wrote a record is not known.
-        key = f"{self._mapping.uuid} {piece.records[0].sequence}"
+        shard.latest = f"{self._mapping.uuid} {shard.id} {piece.records[0].sequence}"
+        outcome = await self._invoke(event, shard.latest)
+        names = [record.sequence for record in piece.records]
+        is_windowed = window is not None
+        settled = decide_settled(outcome, names, is_partial=self._policy.is_partial, is_windowed=is_windowed)
+        if window is not None:
+            shard.window, settled = windows.decide_state(window, settled, outcome.payload, names)
+        return outcome, settled
+
+    # Tumbling windows
+
+    def _envelope(self, shard: Shard) -> int:
+        """The bytes of an event besides its records."""
+        if shard.window is None:
+            return batching.ENVELOPE
+        beside = windows.told(shard.window, shard=shard.id, source_arn=self._mapping.source_arn)
+        return batching.ENVELOPE + len(json.dumps(beside))
+
+    def _close_in_time(self, shard: Shard, window: Window) -> None:
+        """Look at the shard when its window is over: read what is left of it, then end it."""
+        if shard.closing is not None:
+            shard.closing.cancel()
+        shard.closing = self._clock.call_at(window.end, lambda: self._clock.run(self._poll()))
+
+    def _begin_closing(self, shard: Shard, window: Window) -> None:
+        shard.lanes[0].is_busy = True
+        self._clock.run(self._close(shard, window))
+
+    async def _close(self, shard: Shard, window: Window) -> None:
+        """Hand the function the state of its window for the last time; the shard stands still meanwhile."""
+        await self._end_window(shard, window, is_early=False)
+        await self._free(shard, shard.lanes[0])
+
+    async def _end_window(self, shard: Shard, window: Window, *, is_early: bool) -> None:
+        """Invoke without records until the function succeeds; what it answers does not matter then.
+
+        Ended early a window goes on with a fresh state. That its flag comes by itself, without records and without
+        that of the final invocation, which there is once a window, is how AWS's event libraries put it.
+        """
+        told = windows.told(
+            window, shard=shard.id, source_arn=self._mapping.source_arn, is_final=not is_early, is_early=is_early
+        )
+        attempts = 0
+        while self._is_running:
+            outcome = await self._invoke({"Records": [], **told}, shard.latest)
+            if outcome.fault is None and outcome.function_error is None:
+                self._result = "OK"
+                shard.window = window.begun_anew() if is_early else None
+                return
+            self._result = "PROBLEM: Function call failed"
+            attempts += 1
+            await self._clock.sleep(retries.back_off(attempts))
+
+    async def _invoke(self, event: Mapping[str, Json], key: str) -> Outcome:
+        trace = self._delivery.trace
         if not trace.knows(key):
-            trace.add("records", self._mapping.source_arn, key=key, after="", count=len(piece.records))
+            trace.add("records", self._mapping.source_arn, key=key, after="", count=len(event["Records"]))
         trace.caused_by(key)
+        payload = json.dumps(event).encode()
         return await self._invoker.invoke(self._mapping.function_arn, payload, region=self._mapping.region)
 
     async def _give_up(self, shard: Shard, given_up: GiveUp, outcome: Outcome | None, *, is_reported: bool) -> None:
@@ -321,10 +364,6 @@ class StreamPoller:
 
     def _problem(self, error: AwsFault) -> None:
         self._result = f"PROBLEM: {error.message}"
-
-
-def _after(piece: Piece) -> Position:
-    return Position("AFTER_SEQUENCE_NUMBER", sequence=piece.records[-1].sequence)
 
 
 def _unqualified(function_arn: str) -> str:
