@@ -29,7 +29,7 @@ def test_settings_without_effect_are_said_out_loud_and_others_are_not() -> None:
         topics = Caller(made.sns)
         topic = (await topics("CreateTopic", Name="news"))["TopicArn"]
         await topics("Subscribe", TopicArn=topic, Protocol="email", Endpoint="me@shop.example")
-        settings = {"TumblingWindowInSeconds": 2, "StartingPosition": "LATEST"}
+        settings = {"KMSKeyArn": "arn:aws:kms:eu-central-1:1:key/k", "StartingPosition": "LATEST"}
         stream = f"arn:aws:kinesis:eu-central-1:{ACCOUNT}:stream/s"
         made.pollers.start(EventMapping("mapping", "eu-central-1", ACCOUNT, FUNCTION, stream, settings))
         said = {name: [each.setting for each in held] for name, held in made.not_honoured().items()}
@@ -39,7 +39,7 @@ def test_settings_without_effect_are_said_out_loud_and_others_are_not() -> None:
     assert asyncio.run(scenario()) == {
         QUEUE: ["KmsMasterKeyId"],
         f"arn:aws:sns:eu-central-1:{ACCOUNT}:news": ["subscription me@shop.example"],
-        "mapping": ["TumblingWindowInSeconds"],
+        "mapping": ["KMSKeyArn"],
     }
 
 
