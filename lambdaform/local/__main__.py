@@ -40,7 +40,7 @@ _PARENT_LOOK = 0.5
     show_default=True,
     help="Seconds before the first retry of a failed asynchronous event; twice as many before the second.",
 )
-@click.option("--settle", default=0.0, show_default=True, help="Seconds a new or changed function is not ready.")
+@click.option("--settle", default=0.0, show_default=True, help="Seconds what is new or changed is not ready.")
 @click.option("--runtime-client", type=click.Choice(["aws", "own"]), default=None, help="What handlers run under.")
 @click.option(
     "--isolation",

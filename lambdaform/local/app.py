@@ -67,7 +67,7 @@ class Options:
     retry_delay: float = FIRST_WAIT
     """Seconds before the first retry of an asynchronous event that failed; the second takes twice as long to come."""
     settle_after: float = 0.0
-    """Seconds a new or changed function stays Pending or InProgress."""
+    """Seconds a new or changed function or mapping is not ready."""
     runtime_client: Literal["aws", "own"] | None = None
     """Which runtime client handlers run under; AWS's where it is installed when None."""
     isolation: Literal["auto", "processes"] = "auto"

@@ -180,7 +180,13 @@ class Pollers(Protocol):
         """Poll by `mapping`, or by its new settings when it is already polled."""
         ...
 
-    def stop(self, uuid: str) -> None: ...
+    def stop(self, uuid: str) -> None:
+        """Stop polling; where it was stays known."""
+        ...
+
+    def forget(self, uuid: str) -> None:
+        """Stop polling for good."""
+        ...
 
     def last_result(self, uuid: str) -> str | None:
         """`LastProcessingResult` as AWS words it, for the sources that have one."""

@@ -5,17 +5,15 @@ https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventsourcemapping.html
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
-from typing import Literal
 
 import attrs
 
 from lambdaform.local.lambda_.naming import Reference, refer
 from lambdaform.local.lambda_.plane import Plane, conflict, invalid, resource_missing
-from lambdaform.local.lambda_.values import SourceMapping
+from lambdaform.local.lambda_.values import MappingState, SourceMapping
 from lambdaform.local.operations import page
-from lambdaform.local.ports import Call, EventMapping, Json
+from lambdaform.local.ports import AwsFault, Call, EventMapping, Json
 
 PAGE = 100
 
@@ -64,9 +62,7 @@ async def create_event_source_mapping(plane: Plane, call: Call) -> Mapping[str, 
         modified=plane.clock.now(),
         tags=params.get("Tags", {}),
     )
-    plane.store.mappings[uuid] = mapping
-    _settle(plane, mapping)
-    return _describe(plane, mapping)
+    return _begin(plane, mapping, mapping)
 
 
 async def get_event_source_mapping(plane: Plane, call: Call) -> Mapping[str, Json]:
@@ -90,8 +86,8 @@ async def list_event_source_mappings(plane: Plane, call: Call) -> Mapping[str, J
 
 
 async def update_event_source_mapping(plane: Plane, call: Call) -> Mapping[str, Json]:
-    """Change a mapping's settings, function, or whether it is on; the answer shows it Updating."""
-    mapping = _mapping(plane, call)
+    """Change a mapping's settings, function, or whether it is on; the answer shows it Updating, Enabling, Disabling."""
+    mapping = _settled(plane, call, "update")
     params = call.params
     given = {key: value for key, value in params.items() if key not in _NOT_SETTINGS}
     settings = _tidied({**mapping.settings, **given})
@@ -105,29 +101,35 @@ async def update_event_source_mapping(plane: Plane, call: Call) -> Mapping[str, 
         function_arn=function_arn,
         settings=settings,
         is_enabled=params.get("Enabled", mapping.is_enabled),
-        state="Updating",
         modified=plane.clock.now(),
     )
-    plane.store.mappings[mapping.uuid] = changed
-    _settle(plane, changed)
-    return _describe(plane, changed)
+    state: MappingState = "Updating"
+    if changed.is_enabled != mapping.is_enabled:
+        state = "Enabling" if changed.is_enabled else "Disabling"
+    # A stream's mapping shows its new settings when they hold.
+    shown = changed if _is_queue(mapping.source_arn) else attrs.evolve(mapping, modified=changed.modified)
+    return _begin(plane, attrs.evolve(shown, state=state), changed)
 
 
 async def delete_event_source_mapping(plane: Plane, call: Call) -> Mapping[str, Json]:
     """Stop polling; the answer shows the mapping Deleting."""
-    mapping = _mapping(plane, call)
-    del plane.store.mappings[mapping.uuid]
+    mapping = attrs.evolve(_settled(plane, call, "delete"), state="Deleting", modified=plane.clock.now())
     plane.pollers.stop(mapping.uuid)
-    return _describe(plane, attrs.evolve(mapping, state="Deleting"))
+    return _begin(plane, mapping, None)
 
 
-def _settle(plane: Plane, mapping: SourceMapping) -> None:
-    """Enable or disable a mapping a turn of the loop later, unless it was changed again."""
+def _begin(plane: Plane, shown: SourceMapping, mapping: SourceMapping | None) -> Mapping[str, Json]:
+    """Show a mapping in transition, and let it become `mapping` (nothing: be gone) when that has settled."""
+    plane.store.mappings[shown.uuid] = shown
 
     def settled() -> None:
-        if plane.store.mappings.get(mapping.uuid) is not mapping:
+        if plane.store.mappings.get(shown.uuid) is not shown:
             return
-        state: Literal["Enabled", "Disabled"] = "Enabled" if mapping.is_enabled else "Disabled"
+        if mapping is None:
+            del plane.store.mappings[shown.uuid]
+            plane.pollers.forget(shown.uuid)
+            return
+        state: MappingState = "Enabled" if mapping.is_enabled else "Disabled"
         plane.store.mappings[mapping.uuid] = attrs.evolve(mapping, state=state)
         plane.pollers.start(
             EventMapping(
@@ -140,7 +142,17 @@ def _settle(plane: Plane, mapping: SourceMapping) -> None:
             )
         )
 
-    asyncio.get_running_loop().call_soon(settled)
+    plane.once_settled(settled)
+    return _describe(plane, shown)
+
+
+def _settled(plane: Plane, call: Call, verb: str) -> SourceMapping:
+    """A mapping that may be changed now. Raises `AwsFault` while it is in transition."""
+    mapping = _mapping(plane, call)
+    if mapping.state not in ("Enabled", "Disabled"):
+        text = f"Cannot {verb} the event source mapping because it is in use."
+        raise AwsFault("ResourceInUseException", text)
+    return mapping
 
 
 def _function(plane: Plane, call: Call) -> str:

@@ -62,7 +62,8 @@ class Plane:
     address: Callable[[], str]
     """Where this local AWS answers, such as `http://127.0.0.1:4566`."""
     settle_after: float = 0.0
-    """Seconds a new or changed function stays Pending or InProgress; 0 is until the next turn of the loop."""
+    """Seconds a new or changed function stays Pending or InProgress, an event source mapping Creating, Updating and so
+    on; 0 is until the next turn of the loop."""
     generations: Generations = attrs.field(factory=Generations, init=False)
 
     def new_generation(self) -> str:
@@ -152,11 +153,15 @@ class Plane:
         )
 
     def revise(self, key: Key, change: Callable[[Function], Function]) -> None:
-        """Do `change` to a function once it has settled: a turn of the loop from now, or `settle_after` seconds."""
+        """Do `change` to a function once it has settled."""
+        self.once_settled(lambda: self.store.change(key, change))
+
+    def once_settled(self, action: Callable[[], None]) -> None:
+        """Do something a turn of the loop from now, or `settle_after` seconds."""
         if self.settle_after > 0:
-            self.clock.call_at(self.clock.now() + self.settle_after, lambda: self.store.change(key, change))
+            self.clock.call_at(self.clock.now() + self.settle_after, action)
         else:
-            asyncio.get_running_loop().call_soon(self.store.change, key, change)
+            asyncio.get_running_loop().call_soon(action)
 
     async def object(self, given: Mapping[str, Json], region: str) -> bytes:
         """The object an S3Bucket and S3Key name. Raises `AwsFault` as Lambda words S3's own."""

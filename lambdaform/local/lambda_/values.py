@@ -210,6 +210,9 @@ class Layer:
     last_number: int = 0
 
 
+MappingState = Literal["Creating", "Enabling", "Enabled", "Disabling", "Disabled", "Updating", "Deleting"]
+
+
 @attrs.frozen
 class SourceMapping:
     """An event source mapping as the control plane keeps it."""
@@ -222,7 +225,7 @@ class SourceMapping:
     source_arn: str
     settings: Mapping[str, Json]
     """In AWS's spelling, defaults filled in."""
-    state: Literal["Creating", "Enabled", "Disabled", "Updating", "Deleting"]
+    state: MappingState
     is_enabled: bool
     """Whether it is polled once the state has settled."""
     modified: float

@@ -58,6 +58,7 @@ class EventPollers:
         self._pollers: dict[str, QueuePoller | StreamPoller] = {}
         # Where stopped mappings of streams were: switched on again, they go on from there.
         self._bookmarks: dict[str, dict[str, Bookmark]] = {}
+        self._results: dict[str, str] = {}
         data.listen(self._heard)
 
     def connect(self, invoker: Invoker) -> None:
@@ -103,8 +104,16 @@ class EventPollers:
         poller = self._pollers.pop(uuid, None)
         if poller is not None:
             poller.stop()
-        if isinstance(poller, StreamPoller) and poller.bookmarks():
-            self._bookmarks[uuid] = poller.bookmarks()
+        if isinstance(poller, StreamPoller):
+            self._results[uuid] = poller.last_result()
+            if poller.bookmarks():
+                self._bookmarks[uuid] = poller.bookmarks()
+
+    def forget(self, uuid: str) -> None:
+        """Stop polling for good."""
+        self.stop(uuid)
+        self._bookmarks.pop(uuid, None)
+        self._results.pop(uuid, None)
 
     def pause(self) -> None:
         """Take nothing from any source any more; where each poller is stays known. Batches in flight go on."""
@@ -114,7 +123,7 @@ class EventPollers:
     def last_result(self, uuid: str) -> str | None:
         """`LastProcessingResult` as AWS words it; None for sources that have none."""
         poller = self._pollers.get(uuid)
-        return None if poller is None else poller.last_result()
+        return self._results.get(uuid) if poller is None else poller.last_result()
 
     def every(self) -> list[EventMapping]:
         """All mappings that are polled."""
@@ -124,13 +133,16 @@ class EventPollers:
 
     def checkpoint(self) -> object:
         """What is polled, and where each poller is."""
-        return copy.deepcopy(([self._save(uuid) for uuid in self._mappings], self._bookmarks))
+        saved = [self._save(uuid) for uuid in self._mappings]
+        results = {uuid: result for uuid in self._mappings if (result := self.last_result(uuid)) is not None}
+        return copy.deepcopy((saved, self._bookmarks, {**self._results, **results}))
 
     def restore(self, state: object) -> None:
         """Poll what was polled at the checkpoint, from where it was. The queues must be restored before."""
         self.reset()
-        mappings, bookmarks = cast(tuple[list[_Saved], dict[str, dict[str, Bookmark]]], copy.deepcopy(state))
-        self._bookmarks = bookmarks
+        mappings, self._bookmarks, self._results = cast(
+            tuple[list[_Saved], dict[str, dict[str, Bookmark]], dict[str, str]], copy.deepcopy(state)
+        )
         for saved in mappings:
             self._resume(saved)
 
@@ -139,6 +151,7 @@ class EventPollers:
         for uuid in list(self._mappings):
             self.stop(uuid)
         self._bookmarks.clear()
+        self._results.clear()
 
     def _save(self, uuid: str) -> _Saved | None:
         poller = self._pollers.get(uuid)
@@ -167,6 +180,7 @@ class EventPollers:
                 invoker=invoker,
                 delivery=self._delivery,
                 bookmarks=saved.bookmarks,
+                last_result=self._results.get(mapping.uuid),
             )
             poller.start()
         self._pollers[mapping.uuid] = poller

@@ -38,6 +38,7 @@ class StreamPoller:
         invoker: Invoker,
         delivery: Delivery,
         bookmarks: Mapping[str, Bookmark] | None = None,
+        last_result: str | None = None,
     ) -> None:
         self._mapping = mapping
         self._clock = clock
@@ -66,7 +67,7 @@ class StreamPoller:
         self._polled_at = float("-inf")
         self._is_polling = False
         self._polls_again = False
-        self._result = "No records processed"
+        self._result = last_result or "No records processed"
 
     def _shard(self, name: str, bookmark: Bookmark) -> Shard:
         shard = Shard(name, bookmark, lanes=self._factor)
