@@ -94,12 +94,8 @@ def of_mapping(mapping: EventMapping) -> Iterator[Difference]:
     """The settings of an event source mapping that have no effect here."""
     settings = mapping.settings
     if settings.get("ProvisionedPollerConfig"):
-        yield Difference("ProvisionedPollerConfig", "the poller scales as one without it")
+        yield Difference("ProvisionedPollerConfig", "polls and bytes a second of a poller are not limited")
     if settings.get("KMSKeyArn"):
         yield Difference("KMSKeyArn", "filters are not encrypted")
-    if settings.get("MetricsConfig"):
-        yield Difference("MetricsConfig", "no metrics are counted")
-    if "/consumer/" in mapping.source_arn:
-        yield Difference("EventSourceArn", "a consumer is polled like its stream")
     if service_of(mapping.source_arn) not in ("sqs", "kinesis", "dynamodb"):
         yield Difference("EventSourceArn", "nothing is read from this kind of source")

@@ -63,7 +63,9 @@ class Plumbing:
         self.asynchronous = AsynchronousQueue(
             clock=clock, ids=ids, delivery=self.delivery, metrics=metrics, first_wait=retry_delay
         )
-        self.pollers = EventPollers(clock=clock, ids=ids, queues=self.sqs, data=data, delivery=self.delivery)
+        self.pollers = EventPollers(
+            clock=clock, ids=ids, queues=self.sqs, data=data, delivery=self.delivery, metrics=metrics
+        )
         self.delivery.attach(queues=self.sqs, topics=self.sns, buses=self.events, data=data)
 
     @property

@@ -17,6 +17,7 @@ SQS = "https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html"
 ERRORS = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html"
 SCALING = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html"
 FILTERS = "https://docs.aws.amazon.com/lambda/latest/dg/with-sqs-filtering.html"
+POLLERS = "https://docs.aws.amazon.com/lambda/latest/api/API_ProvisionedPollerConfig.html"
 CONFIGURE = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html"
 ECHO = "def handler(event, context):\n    return None\n"
 FAILS = "def handler(event, context):\n    raise ValueError('no')\n"
@@ -40,6 +41,14 @@ def send(virtual: Virtual, url: str, *bodies: str, **more: Any) -> None:
     for start in range(0, len(bodies), 10):
         entries = [{"Id": str(n), "MessageBody": body, **more} for n, body in enumerate(bodies[start : start + 10])]
         virtual.aws.client("sqs").send_message_batch(QueueUrl=url, Entries=entries)
+
+
+def fifo_queue(virtual: Virtual, **attributes: str) -> tuple[str, str]:
+    """A FIFO queue: its URL and ARN."""
+    sqs = virtual.aws.client("sqs")
+    given = {"FifoQueue": "true", "ContentBasedDeduplication": "true", **attributes}
+    url = sqs.create_queue(QueueName=f"{unique('q')}.fifo", Attributes=given)["QueueUrl"]
+    return url, sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
 
 
 def batches(virtual: Virtual, name: str) -> list[list[str]]:
@@ -180,10 +189,7 @@ def test_filtered_messages_are_deleted_unseen(virtual: Virtual) -> None:
 
 @fact("FIFO queues", "keep the order of a group, and a failing batch blocks it", source=SQS)
 def test_a_group_keeps_its_order(virtual: Virtual) -> None:
-    sqs = virtual.aws.client("sqs")
-    attributes = {"FifoQueue": "true", "ContentBasedDeduplication": "true", "VisibilityTimeout": "30"}
-    url = sqs.create_queue(QueueName=f"{unique('q')}.fifo", Attributes=attributes)["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    url, arn = fifo_queue(virtual, VisibilityTimeout="30")
     source = (
         "seen = 0\n"
         "def handler(event, context):\n"
@@ -194,7 +200,7 @@ def test_a_group_keeps_its_order(virtual: Virtual) -> None:
     )
     name, _ = mapped(virtual, source, arn, BatchSize=1)
     for body in ("1", "2", "3"):
-        sqs.send_message(QueueUrl=url, MessageBody=body, MessageGroupId="g")
+        virtual.aws.client("sqs").send_message(QueueUrl=url, MessageBody=body, MessageGroupId="g")
     virtual.advance(20)
     blocked = batches(virtual, name)
     virtual.advance(60)
@@ -248,16 +254,118 @@ def test_a_short_visibility_timeout_is_refused(virtual: Virtual) -> None:
     assert "Queue visibility timeout: 2 seconds is less than Function timeout: 3 seconds" in refused.message
 
 
+def at_work(virtual: Virtual, function: str, seconds: float) -> None:
+    """Let every invocation of a function last that long."""
+    arn = virtual.aws.client("lambda").get_function_configuration(FunctionName=function)["FunctionArn"]
+    own(virtual.aws, "POST", "faults", {"function": arn, "lasts": seconds})
+
+
+def begun(virtual: Virtual, function: str) -> int:
+    """How many invocations of a function have begun."""
+    steps = own(virtual.aws, "GET", "trace")[1]
+    return sum(1 for step in steps if step["what"] == "invocation" and f":function:{function}" in step["subject"])
+
+
+@fact("scaling", "a standard queue has 5 batches at work at first, and up to 300 more a minute", source=SCALING)
+def test_a_backlog_is_worked_off_by_more_and_more(virtual: Virtual) -> None:
+    url, arn = virtual.queue(VisibilityTimeout="900")
+    name, _ = mapped(virtual, ECHO, arn, BatchSize=1)
+    virtual.aws.client("lambda").update_function_configuration(FunctionName=name, Timeout=600)
+    at_work(virtual, name, 300)
+    send(virtual, url, *(str(number) for number in range(30)))
+    virtual.advance(0)
+    first = begun(virtual, name)
+    virtual.advance(1)
+    second = begun(virtual, name)
+    virtual.advance(1)
+
+    assert (first, second, begun(virtual, name)) == (5, 10, 15)
+
+
+@fact("FIFO queues", "have one batch of a group at work at a time, of all active groups at once", source=SCALING)
+def test_every_active_group_has_a_batch_at_work(virtual: Virtual) -> None:
+    url, arn = fifo_queue(virtual, VisibilityTimeout="900")
+    name, _ = mapped(virtual, ECHO, arn, BatchSize=1)
+    at_work(virtual, name, 2)
+    for number in range(16):
+        body, group = str(number), f"g{number % 8}"
+        virtual.aws.client("sqs").send_message(QueueUrl=url, MessageBody=body, MessageGroupId=group)
+    virtual.advance(0)
+    first = begun(virtual, name)
+    virtual.advance(3)
+
+    assert (first, begun(virtual, name)) == (8, 16)
+
+
+@fact("FIFO queues", "a batch may hold messages of several groups", source=SCALING)
+def test_a_batch_may_mix_groups(virtual: Virtual) -> None:
+    url, arn = fifo_queue(virtual)
+    name, uuid = mapped(virtual, ECHO, arn)
+    client = virtual.aws.client("lambda")
+    client.update_event_source_mapping(UUID=uuid, Enabled=False)
+    virtual.advance(1)
+    for group in ("a", "b"):
+        virtual.aws.client("sqs").send_message(QueueUrl=url, MessageBody=group, MessageGroupId=group)
+    client.update_event_source_mapping(UUID=uuid, Enabled=True)
+    virtual.advance(1)
+
+    assert batches(virtual, name) == [["a", "b"]]
+
+
 @fact(
     "ProvisionedPollerConfig",
-    "pollers of one's own",
-    here="not",
-    gap="the poller scales as one without it",
+    "every poller has up to 10 invocations at work; there are as many as the minimum at first, and more under load",
+    here="partly",
+    gap="the bytes and requests a second of a poller are not limited",
     source=SCALING,
 )
-def test_provisioned_pollers_are_said_to_have_no_effect(virtual: Virtual) -> None:
-    _, arn = virtual.queue()
-    _, uuid = mapped(virtual, ECHO, arn, ProvisionedPollerConfig={"MinimumPollers": 2, "MaximumPollers": 4})
+def test_provisioned_pollers_have_ten_invocations_each(virtual: Virtual) -> None:
+    url, arn = virtual.queue(VisibilityTimeout="900")
+    config = {"MinimumPollers": 2, "MaximumPollers": 3}
+    name, uuid = mapped(virtual, ECHO, arn, BatchSize=1, ProvisionedPollerConfig=config)
+    virtual.aws.client("lambda").update_function_configuration(FunctionName=name, Timeout=600)
+    at_work(virtual, name, 300)
+    send(virtual, url, *(str(number) for number in range(60)))
+    virtual.advance(0)
+    first = begun(virtual, name)
+    virtual.advance(10)
 
+    assert (first, begun(virtual, name)) == (20, 30)
     said = own(virtual.aws, "GET", "fidelity")[1]["resources"][uuid]
     assert "ProvisionedPollerConfig" in {each["setting"] for each in said}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"MinimumPollers": 1},
+        {"MaximumPollers": 1},
+        {"MinimumPollers": 5, "MaximumPollers": 4},
+    ],
+)
+@fact("ProvisionedPollerConfig", "has 2 to 10,000 pollers, and not fewer than its minimum", source=POLLERS)
+def test_wrong_numbers_of_pollers_are_refused(virtual: Virtual, config: dict[str, int]) -> None:
+    refused = refusal(
+        virtual.aws.client("lambda").create_event_source_mapping,
+        FunctionName=virtual.function(ECHO),
+        EventSourceArn=virtual.queue()[1],
+        ProvisionedPollerConfig=config,
+    )
+
+    assert refused.code == "InvalidParameterValueException"
+
+
+@fact("ProvisionedPollerConfig", "excludes ScalingConfig; 2 and 200 pollers where nothing is said", source=POLLERS)
+def test_provisioned_pollers_exclude_a_maximum_concurrency(virtual: Virtual) -> None:
+    client = virtual.aws.client("lambda")
+    settings = {"FunctionName": virtual.function(ECHO), "EventSourceArn": virtual.queue()[1]}
+    refused = refusal(
+        client.create_event_source_mapping,
+        **settings,
+        ProvisionedPollerConfig={"MinimumPollers": 2},
+        ScalingConfig={"MaximumConcurrency": 2},
+    )
+    made = client.create_event_source_mapping(**settings, ProvisionedPollerConfig={"MinimumPollers": 4})
+
+    assert refused.code == "InvalidParameterValueException"
+    assert made["ProvisionedPollerConfig"] == {"MinimumPollers": 4, "MaximumPollers": 200}

@@ -290,3 +290,46 @@ def test_records_of_a_stream_with_split_shards_arrive_in_order(virtual: Virtual)
     virtual.advance(2)
 
     assert [data for batch in batches(virtual, function) for data in batch] == ["before", "after"]
+
+
+CONSUMERS = "https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-create.html"
+
+
+@fact("EventSourceArn", "a consumer of a stream is handed records at once; they carry its ARN", source=CONSUMERS)
+def test_a_consumer_is_handed_records_at_once(virtual: Virtual) -> None:
+    kinesis = virtual.aws.client("kinesis")
+    name, arn = stream(virtual)
+    consumer = kinesis.register_stream_consumer(StreamARN=arn, ConsumerName="mine")["Consumer"]["ConsumerARN"]
+    function, _ = mapped(virtual, ECHO, consumer)
+    put(virtual, name, "1")
+    virtual.advance(0)
+    put(virtual, name, "2")
+    virtual.advance(0)
+
+    assert batches(virtual, function) == [["1"], ["2"]]
+    [first, _] = own(virtual.aws, "GET", f"invocations?function={function}")[1]
+    assert first["event"]["Records"][0]["eventSourceARN"] == consumer
+
+
+@fact("CreateEventSourceMapping", "refuses a consumer that is not there", source=CONSUMERS)
+def test_a_missing_consumer_is_refused(virtual: Virtual) -> None:
+    _, arn = stream(virtual)
+    refused = refusal(
+        virtual.aws.client("lambda").create_event_source_mapping,
+        FunctionName=virtual.function(ECHO),
+        EventSourceArn=f"{arn}/consumer/mine:1",
+        StartingPosition="LATEST",
+    )
+
+    assert refused.code == "InvalidParameterValueException"
+
+
+@fact("polling", "a shard of a Kinesis stream is read once a second", source=KINESIS)
+def test_a_shard_is_read_once_a_second(virtual: Virtual) -> None:
+    name, arn = stream(virtual)
+    function, _ = mapped(virtual, ECHO, arn)
+    for number in range(8):
+        put(virtual, name, str(number))
+        virtual.advance(0.25)
+
+    assert 2 <= len(batches(virtual, function)) <= 3

@@ -14,6 +14,7 @@ import attrs
 from lambdaform.local.clock import SeededIds, VirtualClock
 from lambdaform.local.data import MotoServices
 from lambdaform.local.delivery import Delivery
+from lambdaform.local.pollers.counting import Counting
 from lambdaform.local.pollers.shards import Bookmark
 from lambdaform.local.pollers.streams import StreamPoller
 from lambdaform.local.ports import ACCOUNT, EventMapping
@@ -100,13 +101,15 @@ class StreamBench:
         """Poll, from the bookmarks if there are any."""
         delivery = Delivery(clock=self.clock, ids=self.ids)
         delivery.attach(queues=self.sqs)
+        mapping = EventMapping("mapping", REGION, ACCOUNT, FUNCTION, STREAM, self.settings)
         self.poller = StreamPoller(
-            EventMapping("mapping", REGION, ACCOUNT, FUNCTION, STREAM, self.settings),
+            mapping,
             clock=self.clock,
             ids=self.ids,
             data=cast(MotoServices, self.stream),
             invoker=self.invoker,
             delivery=delivery,
+            counting=Counting(mapping, clock=self.clock, metrics=None),
             bookmarks=bookmarks,
         )
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from lambdaform.local.event_sources import DEFAULTS, kind_of, tidied
 from lambdaform.local.lambda_.naming import Reference, refer
 from lambdaform.local.lambda_.plane import Plane, conflict, invalid, resource_missing
 from lambdaform.local.lambda_.values import MappingState, SourceMapping
@@ -17,22 +18,6 @@ from lambdaform.local.ports import AwsFault, Call, EventMapping, Json
 
 PAGE = 100
 
-_STREAM_DEFAULTS: Mapping[str, Json] = {
-    "BatchSize": 100,
-    "MaximumBatchingWindowInSeconds": 0,
-    "BisectBatchOnFunctionError": False,
-    "DestinationConfig": {"OnFailure": {}},
-    "MaximumRecordAgeInSeconds": -1,
-    "MaximumRetryAttempts": -1,
-    "ParallelizationFactor": 1,
-    "TumblingWindowInSeconds": 0,
-    "FunctionResponseTypes": [],
-}
-_QUEUE_DEFAULTS: Mapping[str, Json] = {
-    "BatchSize": 10,
-    "MaximumBatchingWindowInSeconds": 0,
-    "FunctionResponseTypes": [],
-}
 _NOT_SETTINGS = frozenset({"FunctionName", "EventSourceArn", "Enabled", "Tags", "UUID"})
 
 
@@ -40,7 +25,8 @@ async def create_event_source_mapping(plane: Plane, call: Call) -> Mapping[str, 
     """Map a source to a function; the answer shows it Creating."""
     params = call.params
     source: str = params.get("EventSourceArn", "")
-    if not source:
+    kind = kind_of(source)
+    if kind is None:
         raise invalid("Unrecognized event source.")
     function_arn = _function(plane, call)
     plane.pollers.validate(source, {**params, "FunctionName": function_arn}, region=call.region)
@@ -55,8 +41,9 @@ async def create_event_source_mapping(plane: Plane, call: Call) -> Mapping[str, 
         account=call.account,
         region=call.region,
         function_arn=function_arn,
+        kind=kind,
         source_arn=source,
-        settings=_tidied({**_defaults(source), **given}),
+        settings=tidied(kind, {**DEFAULTS[kind], **given}),
         state="Creating",
         is_enabled=params.get("Enabled", True),
         modified=plane.clock.now(),
@@ -90,9 +77,9 @@ async def update_event_source_mapping(plane: Plane, call: Call) -> Mapping[str, 
     mapping = _settled(plane, call, "update")
     params = call.params
     given = {key: value for key, value in params.items() if key not in _NOT_SETTINGS}
-    settings = _tidied({**mapping.settings, **given})
+    settings = tidied(mapping.kind, {**mapping.settings, **given})
     function_arn = _function(plane, call) if "FunctionName" in params else mapping.function_arn
-    checked = {key: value for key, value in settings.items() if value != _defaults(mapping.source_arn).get(key)}
+    checked = {key: value for key, value in settings.items() if value != DEFAULTS[mapping.kind].get(key)}
     plane.pollers.validate(
         mapping.source_arn, {**checked, **given, "FunctionName": function_arn}, region=mapping.region
     )
@@ -107,7 +94,7 @@ async def update_event_source_mapping(plane: Plane, call: Call) -> Mapping[str, 
     if changed.is_enabled != mapping.is_enabled:
         state = "Enabling" if changed.is_enabled else "Disabling"
     # A stream's mapping shows its new settings when they hold.
-    shown = changed if _is_queue(mapping.source_arn) else attrs.evolve(mapping, modified=changed.modified)
+    shown = changed if mapping.kind == "sqs" else attrs.evolve(mapping, modified=changed.modified)
     return _begin(plane, attrs.evolve(shown, state=state), changed)
 
 
@@ -172,29 +159,10 @@ def _mapping(plane: Plane, call: Call) -> SourceMapping:
     return mapping
 
 
-def _is_queue(source: str) -> bool:
-    return source.split(":")[2] == "sqs"
-
-
-def _defaults(source: str) -> Mapping[str, Json]:
-    return _QUEUE_DEFAULTS if _is_queue(source) else _STREAM_DEFAULTS
-
-
-def _tidied(settings: Mapping[str, Json]) -> Mapping[str, Json]:
-    """Empty filters and scaling are dropped from the answer, as in AWS."""
-    result = dict(settings)
-    if "FilterCriteria" in result and not result["FilterCriteria"].get("Filters"):
-        del result["FilterCriteria"]
-    for field in ("ScalingConfig", "ProvisionedPollerConfig"):
-        if field in result and not result[field]:
-            del result[field]
-    return result
-
-
 def _duplicate(other: SourceMapping) -> str:
     tail = f"Please update or delete the existing mapping with UUID {other.uuid}"
     function = other.function_arn.split(":")[6]
-    if _is_queue(other.source_arn):
+    if other.kind == "sqs":
         return (
             f'An event source mapping with SQS arn (" {other.source_arn} ") and function (" {function} ") '
             f"already exists. {tail}"
@@ -206,7 +174,7 @@ def _duplicate(other: SourceMapping) -> str:
 
 
 def _describe(plane: Plane, mapping: SourceMapping) -> dict[str, Json]:
-    queue = _is_queue(mapping.source_arn)
+    queue = mapping.kind == "sqs"
     lead = f"arn:aws:lambda:{mapping.region}:{mapping.account}:event-source-mapping"
     answer: dict[str, Json] = {
         **mapping.settings,

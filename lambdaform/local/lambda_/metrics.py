@@ -29,12 +29,14 @@ class Point:
     """Seconds since the epoch, on the local AWS's clock."""
     region: str
     function: str
-    """Its name; empty for what is told of a Region only."""
+    """Its name; empty for what is told of a Region or a mapping only."""
     qualifier: str | None
     """The alias or version it was called by."""
     version: str | None
     """The version that ran, where an alias has more than one."""
     values: tuple[tuple[str, float, Unit], ...]
+    mapping: str | None = None
+    """The UUID of the event source mapping it is told of."""
 
 
 class Metrics:
@@ -52,9 +54,10 @@ class Metrics:
         *values: tuple[str, float, Unit],
         qualifier: str | None = None,
         version: str | None = None,
+        mapping: str | None = None,
     ) -> None:
-        """Count values of a function at a moment."""
-        self._points.append(Point(at, region, function, qualifier, version, values))
+        """Count values of a function or an event source mapping at a moment."""
+        self._points.append(Point(at, region, function, qualifier, version, values, mapping))
 
     def clear(self) -> None:
         """Forget what has not been read."""
@@ -95,6 +98,8 @@ def dimensions_of(point: Point) -> dict[str, str]:
     AWS tells it by each shorter set of dimensions as well; the library finds it by those without.
     """
     found: dict[str, str] = {}
+    if point.mapping is not None:
+        found["EventSourceMappingUUID"] = point.mapping
     if point.function:
         found["FunctionName"] = point.function
     if point.qualifier is not None:

@@ -11,6 +11,7 @@ from typing import Literal
 
 import attrs
 
+from lambdaform.local.event_sources import Kind
 from lambdaform.local.lambda_.naming import LATEST, function_arn
 from lambdaform.local.ports import Json
 
@@ -222,6 +223,7 @@ class SourceMapping:
     region: str
     function_arn: str
     """As given: qualified when the caller qualified it."""
+    kind: Kind
     source_arn: str
     settings: Mapping[str, Json]
     """In AWS's spelling, defaults filled in."""

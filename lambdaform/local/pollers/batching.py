@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import attrs
 
@@ -11,11 +12,10 @@ MAX_PAYLOAD = 6 * 1024 * 1024
 
 ENVELOPE = len('{"Records": []}')
 
-FIRST_CONCURRENCY = 5
-GROWTH_PER_SECOND = 5.0
-MAX_CONCURRENCY = 1_250
-"""Concurrent batches of one queue: 5 at first, 300 more a minute, 1,250 at most.
-https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html"""
+PER_POLLER = 10
+"""Concurrent invocations of one provisioned poller."""
+MOST_PROVISIONED = 20_000
+"""Concurrent invocations of all of them."""
 
 
 @attrs.frozen
@@ -55,19 +55,51 @@ def decide_batch(
     return Wait(first_at + window)
 
 
-def decide_concurrency(busy_since: float, now: float, maximum: int | None) -> int:
-    """How many batches of one queue may be in flight, given since when there has been a backlog."""
-    return min(FIRST_CONCURRENCY + _steps(busy_since, now), MAX_CONCURRENCY) if maximum is None else maximum
+@attrs.frozen
+class Scaling:
+    """How many batches of one queue may be in flight at a time, as long as there is a backlog."""
 
+    first: int = 5
+    last: int = 1_250
+    growth: float = 5.0
+    """More of them a second."""
+    is_provisioned: bool = False
 
-def next_growth(busy_since: float, now: float) -> float:
-    """When one more batch may be in flight than now."""
-    return busy_since + (_steps(busy_since, now) + 1) / GROWTH_PER_SECOND
+    @classmethod
+    def of_settings(cls, settings: Mapping[str, Any], *, is_fifo: bool) -> Scaling:
+        """How a mapping scales: 5 batches at first, 300 more a minute, 1,250 at most, unless its settings say else.
 
+        A FIFO queue has a batch in flight for each active message group, which the queue itself sees to. Provisioned
+        pollers run 10 invocations each, and there are 1,000 more a minute.
+        https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
+        """
+        maximum = cast(Mapping[str, int], settings.get("ScalingConfig") or {}).get("MaximumConcurrency")
+        if maximum is not None:
+            return cls(maximum, maximum)
+        if settings.get("ProvisionedPollerConfig"):
+            config = cast(Mapping[str, int], settings["ProvisionedPollerConfig"])
+            fewest, most = config.get("MinimumPollers", 2), config.get("MaximumPollers", 200)
+            return cls(
+                min(fewest * PER_POLLER, MOST_PROVISIONED),
+                min(most * PER_POLLER, MOST_PROVISIONED),
+                growth=1_000 / 60,
+                is_provisioned=True,
+            )
+        return cls(first=cls().last) if is_fifo else cls()
 
-def _steps(busy_since: float, now: float) -> int:
-    # Seconds since the epoch are exact to a quarter of a microsecond only.
-    return int((now - busy_since) * GROWTH_PER_SECOND + 1e-5)
+    def allowed(self, busy_since: float, now: float) -> int:
+        """How many may be in flight now, given since when there has been a backlog."""
+        return min(self.first + self._steps(busy_since, now), self.last)
+
+    def next_growth(self, busy_since: float, now: float) -> float | None:
+        """When one more may be in flight than now; None when there will not be more."""
+        if self.allowed(busy_since, now) >= self.last:
+            return None
+        return busy_since + (self._steps(busy_since, now) + 1) / self.growth
+
+    def _steps(self, busy_since: float, now: float) -> int:
+        # Seconds since the epoch are exact to a quarter of a microsecond only.
+        return int((now - busy_since) * self.growth + 1e-5)
 
 
 def back_off(attempt: int, first: float = 1.0, last: float = 60.0) -> float:

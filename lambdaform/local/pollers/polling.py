@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 import attrs
 
 from lambdaform.local.clock import Ids
 from lambdaform.local.data import MotoServices
 from lambdaform.local.delivery import Delivery, service_of
+from lambdaform.local.event_sources import kind_of
+from lambdaform.local.lambda_.metrics import Metrics
 from lambdaform.local.pollers import filters
+from lambdaform.local.pollers.counting import Counting
 from lambdaform.local.pollers.shards import Bookmark
 from lambdaform.local.pollers.sources import source_of
 from lambdaform.local.pollers.sqs import Held, QueuePoller
 from lambdaform.local.pollers.streams import StreamPoller
+from lambdaform.local.pollers.validation import check_settings, invalid
 from lambdaform.local.ports import AwsFault, Clock, EventMapping, Invoker, Json
 from lambdaform.local.sqs.store import QueueStore
 
 _STREAMS = ("kinesis", "dynamodb")
 _READS = ("Get", "Describe", "List", "Query", "Scan", "BatchGet")
 _WATCHED = {"DynamoDB_20120810": "dynamodb", "Kinesis_20131202": "kinesis"}
-
-# Settings only streams have. https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-parameters.html
-_STREAM_SETTINGS = (
-    "BisectBatchOnFunctionError",
-    "MaximumRecordAgeInSeconds",
-    "MaximumRetryAttempts",
-    "ParallelizationFactor",
-    "StartingPosition",
-    "StartingPositionTimestamp",
-    "TumblingWindowInSeconds",
-)
 
 
 @attrs.frozen
@@ -47,12 +40,22 @@ class _Saved:
 class EventPollers:
     """`Pollers`: one poller for each mapping. One of these per local AWS; `connect` comes before the first mapping."""
 
-    def __init__(self, *, clock: Clock, ids: Ids, queues: QueueStore, data: MotoServices, delivery: Delivery) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        ids: Ids,
+        queues: QueueStore,
+        data: MotoServices,
+        delivery: Delivery,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._clock = clock
         self._ids = ids
         self._queues = queues
         self._data = data
         self._delivery = delivery
+        self._metrics = metrics
         self._invoker: Invoker | None = None
         self._mappings: dict[str, EventMapping] = {}
         self._pollers: dict[str, QueuePoller | StreamPoller] = {}
@@ -73,21 +76,22 @@ class EventPollers:
         Whether a stream exists can only be asked with `check_source`: the library answers from another process.
         """
         filters.of_settings(settings)
-        match service_of(source_arn):
-            case "sqs":
-                self._validate_queue(source_arn, settings, region)
-            case "kinesis" | "dynamodb":
-                _validate_stream(source_arn, settings)
-            case _:
-                raise _invalid("Unrecognized event source.")
+        kind = kind_of(source_arn)
+        if kind is None:
+            raise invalid("Unrecognized event source.")
+        if kind == "sqs":
+            self._check_exists(source_arn)
+        check_settings(kind, source_arn, settings)
+        if kind == "sqs":
+            self._check_visibility(source_arn, settings, region)
 
     async def check_source(self, source_arn: str, *, region: str) -> None:
         """Refuse a stream that is missing. Raises `AwsFault`."""
         if service_of(source_arn) in _STREAMS:
             try:
-                await self._data.together(source_of(source_arn, region, "").shards)
+                await self._data.together(source_of(source_arn, region, "").check)
             except AwsFault as error:
-                raise _invalid(f"Stream not found: {source_arn}") from error
+                raise invalid(f"Stream not found: {source_arn}") from error
 
     def start(self, mapping: EventMapping) -> None:
         """Poll by `mapping`, or by its new settings when it is already polled; a stream goes on where it was."""
@@ -165,9 +169,10 @@ class EventPollers:
 
     def _resume(self, saved: _Saved) -> None:
         mapping, invoker = saved.mapping, self._connected()
+        counting = Counting(mapping, clock=self._clock, metrics=self._metrics)
         self._mappings[mapping.uuid] = mapping
         if service_of(mapping.source_arn) == "sqs":
-            poller = QueuePoller(mapping, clock=self._clock, queues=self._queues, invoker=invoker)
+            poller = QueuePoller(mapping, clock=self._clock, queues=self._queues, invoker=invoker, counting=counting)
             poller.start()
             if saved.held is not None and saved.held[0]:
                 poller.resume(*saved.held)
@@ -179,6 +184,7 @@ class EventPollers:
                 data=self._data,
                 invoker=invoker,
                 delivery=self._delivery,
+                counting=counting,
                 bookmarks=saved.bookmarks,
                 last_result=self._results.get(mapping.uuid),
             )
@@ -200,55 +206,19 @@ class EventPollers:
             raise AssertionError("bug in lambdaform: a mapping came before the pollers were connected")
         return self._invoker
 
-    def _validate_queue(self, arn: str, settings: Mapping[str, Json], region: str) -> None:
-        queue = self._queues.find(arn)
-        if queue is None:
-            raise _invalid(
+    def _check_exists(self, arn: str) -> None:
+        if self._queues.find(arn) is None:
+            raise invalid(
                 "Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. "
                 "SQS Error Message: The specified queue does not exist."
             )
-        for name in _STREAM_SETTINGS:
-            if settings.get(name) not in (None, False):
-                raise _invalid(f"Unsupported {name} parameter for given event source mapping type.")
-        destinations = cast(Mapping[str, Any], settings.get("DestinationConfig") or {})
-        if destinations.get("OnFailure") or destinations.get("OnSuccess"):
-            raise _invalid("Unsupported DestinationConfig parameter for given event source mapping type.")
-        batch_size = int(settings.get("BatchSize") or 10)
-        window = int(settings.get("MaximumBatchingWindowInSeconds") or 0)
-        if queue.is_fifo and window:
-            raise _invalid("Batching window is not supported for FIFO queues.")
-        if batch_size > 10 and queue.is_fifo:
-            raise _invalid("Maximum batch size for FIFO queues is 10.")
-        if batch_size > 10 and not window:
-            raise _invalid(
-                "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10"
-            )
-        if settings.get("ScalingConfig") and settings.get("ProvisionedPollerConfig"):
-            raise _invalid("ScalingConfig and ProvisionedPollerConfig cannot be set at the same time.")
+
+    def _check_visibility(self, arn: str, settings: Mapping[str, Json], region: str) -> None:
         function = cast(str | None, settings.get("FunctionName") or settings.get("FunctionArn"))
         if function is not None:
             timeout = self._connected().settings(function, region=region).timeout
-            hidden = queue.seconds("VisibilityTimeout")
+            hidden = self._queues.get(arn).seconds("VisibilityTimeout")
             if hidden < timeout:
-                raise _invalid(
+                raise invalid(
                     f"Queue visibility timeout: {hidden} seconds is less than Function timeout: {timeout} seconds"
                 )
-
-
-def _validate_stream(arn: str, settings: Mapping[str, Json]) -> None:
-    if settings.get("StartingPosition") is None:
-        raise _invalid(
-            "1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: "
-            "Member must not be null."
-        )
-    if settings["StartingPosition"] == "AT_TIMESTAMP" and service_of(arn) == "dynamodb":
-        raise _invalid(f"Unsupported starting position for arn type: {arn}")
-    if settings.get("ScalingConfig") or settings.get("ProvisionedPollerConfig"):
-        raise _invalid("Unsupported ScalingConfig parameter for given event source mapping type.")
-    if settings.get("TumblingWindowInSeconds") and int(settings.get("ParallelizationFactor") or 1) > 1:
-        # That it is refused is known, AWS's words are not.
-        raise _invalid("ParallelizationFactor must be 1 when TumblingWindowInSeconds is set.")
-
-
-def _invalid(message: str) -> AwsFault:
-    return AwsFault("InvalidParameterValueException", message)

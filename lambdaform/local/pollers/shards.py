@@ -6,7 +6,7 @@ Nothing here waits or decides; the poller in `streams` does.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import attrs
 
@@ -70,10 +70,11 @@ class Shard:
         """Whether everything that was read is worked off and no window is open."""
         return self.window is None and not any(lane.is_busy or lane.waiting for lane in self.lanes)
 
-    def take(self, records: Sequence[StreamRecord], keeps: Callable[[StreamRecord], bool], now: float) -> None:
-        """Queue what was read; what is not kept, or was through before, is passed over."""
+    def take(self, records: Sequence[StreamRecord], kept: Sequence[StreamRecord], now: float) -> None:
+        """Queue what is kept of what was read; the rest, and what was through before, is passed over."""
+        wanted = {record.sequence for record in kept} - self._skipped
         for record in records:
-            is_over = record.sequence in self._skipped or not keeps(record)
+            is_over = record.sequence not in wanted
             self._order[record.sequence] = is_over
             if is_over:
                 continue

@@ -48,6 +48,10 @@ class Source(Protocol):
     pause: float
     """Seconds between two polls of a shard."""
 
+    async def check(self, call: OneByOne) -> None:
+        """Raise `AwsFault` when there is nothing to read from."""
+        ...
+
     async def shards(self, call: OneByOne) -> list[Found]:
         """The stream's shards, parents first; raises `AwsFault` when it is missing."""
         ...
@@ -66,17 +70,25 @@ class Source(Protocol):
 
 
 class KinesisSource:
-    """Kinesis Data Streams."""
+    """Kinesis Data Streams: polled once a second, or by a consumer of one's own, which is handed records at once."""
 
     batch_key = "KinesisBatchInfo"
-    pause = 1.0
 
     def __init__(self, arn: str, region: str, role: str) -> None:
+        self._is_consumer = "/consumer/" in arn
+        self.pause = 0.0 if self._is_consumer else 1.0
         self._arn = arn.split("/consumer/")[0]
         self._name = self._arn.rsplit("/", 1)[1]
         self._source_arn = arn
         self._region = region
         self._role = role
+
+    async def check(self, call: OneByOne) -> None:
+        """Raise `AwsFault` when the stream, or the consumer of it, is missing."""
+        await self.shards(call)
+        if self._is_consumer:
+            asked = {"ConsumerARN": self._source_arn}
+            await call("kinesis", "DescribeStreamConsumer", asked, region=self._region)
 
     async def shards(self, call: OneByOne) -> list[Found]:
         """The stream's shards, parents first; raises `AwsFault` when it is missing."""
@@ -134,6 +146,10 @@ class DynamoDbSource:
     def __init__(self, arn: str, region: str) -> None:
         self._arn = arn
         self._region = region
+
+    async def check(self, call: OneByOne) -> None:
+        """Raise `AwsFault` when the stream is missing."""
+        await self.shards(call)
 
     async def shards(self, call: OneByOne) -> list[Found]:
         """The stream's shards, parents first; raises `AwsFault` when it is missing."""

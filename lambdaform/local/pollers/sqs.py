@@ -9,12 +9,13 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import attrs
 
 from lambdaform.local.pollers import batching, filters
 from lambdaform.local.pollers.answers import decide_settled
+from lambdaform.local.pollers.counting import Counting
 from lambdaform.local.ports import AwsFault, Clock, EventMapping, Invoker, Outcome, Timer
 from lambdaform.local.sqs import messages
 from lambdaform.local.sqs.messages import Handle
@@ -36,18 +37,20 @@ class Held:
 class QueuePoller:
     """One mapping's poller. Its life: `start`, `stop`; a changed mapping gets a new one."""
 
-    def __init__(self, mapping: EventMapping, *, clock: Clock, queues: QueueStore, invoker: Invoker) -> None:
+    def __init__(
+        self, mapping: EventMapping, *, clock: Clock, queues: QueueStore, invoker: Invoker, counting: Counting
+    ) -> None:
         self._mapping = mapping
         self._clock = clock
         self._queues = queues
         self._invoker = invoker
+        self._counting = counting
         settings = mapping.settings
         self._batch_size = int(settings.get("BatchSize") or 10)
         self._window = int(settings.get("MaximumBatchingWindowInSeconds") or 0)
         self._is_partial = "ReportBatchItemFailures" in (settings.get("FunctionResponseTypes") or ())
         self._filters = filters.of_settings(settings)
-        scaling = cast(Mapping[str, Any], settings.get("ScalingConfig") or {})
-        self._maximum = cast(int | None, scaling.get("MaximumConcurrency"))
+        self._scaling = batching.Scaling.of_settings(settings, is_fifo=mapping.source_arn.endswith(".fifo"))
         self._held: list[Held] = []
         self._first_at = 0.0
         self._in_flight = 0
@@ -118,11 +121,15 @@ class QueuePoller:
         """Whether another batch may go; else look again when the allowed concurrency has grown."""
         now = self._clock.now()
         since = now if self._busy_since is None else self._busy_since
-        if self._in_flight < batching.decide_concurrency(since, now, self._maximum):
+        allowed = self._scaling.allowed(since, now)
+        if self._in_flight < allowed:
+            if self._scaling.is_provisioned:
+                self._counting.pollers(-(-allowed // batching.PER_POLLER))
             return True
         self._busy_since = since
-        if self._maximum is None and self._in_flight < batching.MAX_CONCURRENCY:
-            self._wake_at(batching.next_growth(since, now))
+        growth = self._scaling.next_growth(since, now)
+        if growth is not None:
+            self._wake_at(growth)
         return False
 
     def _wake_at(self, when: float) -> None:
@@ -148,10 +155,12 @@ class QueuePoller:
                 return  # the queue or the function is gone: nothing to poll until it is back
             if not taken:
                 return
+            self._counting.events("PolledEventCount", len(taken))
             for message in taken:
                 record = record_of(message, arn, self._mapping.region)
                 if not filters.keeps_message(self._filters, record):
                     self._queues.delete(arn, message.id, message.receipt or "")
+                    self._counting.events("FilteredOutEventCount", 1)
                     continue
                 if not self._held:
                     self._first_at = self._clock.now()
@@ -171,6 +180,9 @@ class QueuePoller:
             self._in_flight -= 1
         ids = [held.message_id for held in batch]
         settled = decide_settled(outcome, ids, is_partial=self._is_partial)
+        self._counting.events("InvokedEventCount", len(ids))
+        self._counting.events("FailedInvokeEventCount", len(settled.failed))
+        self._counting.events("DeletedEventCount", len(ids) - len(settled.failed))
         for held in batch:
             if held.message_id not in settled.failed:
                 self._queues.delete(self._mapping.source_arn, held.message_id, held.token)

@@ -18,6 +18,7 @@ from lambdaform.local.data import MotoServices, OneByOne
 from lambdaform.local.delivery import Delivery
 from lambdaform.local.pollers import batching, filters, retries, windows
 from lambdaform.local.pollers.answers import Settled, decide_settled
+from lambdaform.local.pollers.counting import Counting
 from lambdaform.local.pollers.retries import Again, Done, GiveUp, Piece, StreamPolicy, StreamRecord
 from lambdaform.local.pollers.shards import Bookmark, Lane, Shard
 from lambdaform.local.pollers.sources import MAX_READ, Position, seconds, source_of
@@ -37,6 +38,7 @@ class StreamPoller:
         data: MotoServices,
         invoker: Invoker,
         delivery: Delivery,
+        counting: Counting,
         bookmarks: Mapping[str, Bookmark] | None = None,
         last_result: str | None = None,
     ) -> None:
@@ -46,6 +48,7 @@ class StreamPoller:
         self._data = data
         self._invoker = invoker
         self._delivery = delivery
+        self._counting = counting
         settings = mapping.settings
         self._settings = settings
         self._batch_size = int(settings.get("BatchSize") or 100)
@@ -182,7 +185,10 @@ class StreamPoller:
             if not records:
                 is_at_end = True
                 break
-            shard.take(records, lambda record: self._source.keeps(self._filters, record), self._clock.now())
+            kept = [record for record in records if self._source.keeps(self._filters, record)]
+            self._counting.events("PolledEventCount", len(records))
+            self._counting.events("FilteredOutEventCount", len(records) - len(kept))
+            shard.take(records, kept, self._clock.now())
         for lane in shard.lanes:
             self._consider(shard, lane)
         if is_at_end and shard.is_closed:
@@ -269,12 +275,15 @@ class StreamPoller:
             event |= windows.told(window, shard=shard.id, source_arn=self._mapping.source_arn)
         # The library has the stream: who wrote a record is not known.
         shard.latest = f"{self._mapping.uuid} {shard.id} {piece.records[0].sequence}"
+        self._counting.iterator_age(self._clock.now() - piece.records[-1].arrived)
         outcome = await self._invoke(event, shard.latest)
         names = [record.sequence for record in piece.records]
         is_windowed = window is not None
         settled = decide_settled(outcome, names, is_partial=self._policy.is_partial, is_windowed=is_windowed)
         if window is not None:
             shard.window, settled = windows.decide_state(window, settled, outcome.payload, names)
+        self._counting.events("InvokedEventCount", len(names))
+        self._counting.events("FailedInvokeEventCount", len(settled.failed))
         return outcome, settled
 
     # Tumbling windows
@@ -330,9 +339,10 @@ class StreamPoller:
         return await self._invoker.invoke(self._mapping.function_arn, payload, region=self._mapping.region)
 
     async def _give_up(self, shard: Shard, given_up: GiveUp, outcome: Outcome | None, *, is_reported: bool) -> None:
-        if self._on_failure is None:
-            return
         records = given_up.piece.records
+        if self._on_failure is None:
+            self._counting.events("DroppedEventCount", len(records))
+            return
         request_id = self._ids.uuid() if outcome is None else outcome.request_id
         document = retries.failure_record(
             give_up=given_up,
@@ -357,7 +367,9 @@ class StreamPoller:
                 key_prefix=f"aws/lambda/{self._mapping.uuid}/{shard.id}",
                 region=self._mapping.region,
             )
+            self._counting.events("OnFailureDestinationDeliveredEventCount", len(records))
         except AwsFault as error:
+            self._counting.undelivered()
             sys.stderr.write(f"lambdaform: on-failure destination {self._on_failure} refused a record: {error}\n")
 
     async def _call(self, service: str, operation: str, params: Mapping[str, Any], *, region: str) -> Mapping[str, Any]:
