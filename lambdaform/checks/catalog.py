@@ -27,6 +27,7 @@ BUILDING: Mapping[str, str] = {
     "suppress-unknown": "`suppress` names rules that exist.",
     "suppress-without-reason": "`suppress` says why.",
     "value-unreadable": "Times and sizes are written in a form that can be read.",
+    "wrong-kind": "Every setting has a value of the kind it takes.",
     "variable-twice": "A variable is in `uses` or in `environment`, not in both.",
 }
 """Id to summary of the errors found while a declaration is read, before any rule runs; none can be suppressed."""

@@ -14,6 +14,7 @@ from typing import Any, cast
 import attrs
 
 from lambdaform.model.code import Build, Code
+from lambdaform.model.kinds import described, misfits
 from lambdaform.model.marks import fields_of
 from lambdaform.model.naming import physical_name
 from lambdaform.model.output import (
@@ -181,6 +182,8 @@ class GraphBuilder:
         for name, resource in named.items():
             if resource.existing_arn is None:
                 self._add(name, resource, None)
+        if self._has_misfits():  # shorthand and rules read values as what they are declared to be
+            return Graph(self.stack, self.stage, self.region, {}, {}, (), tuple(self.problems), {})
         self._expand(list(self.drafts.values()))
         for draft in self.drafts.values():
             self._encode_draft(draft)
@@ -239,6 +242,22 @@ class GraphBuilder:
         self.by_identity[id(resource)] = draft
         self.kept.append(resource)
         return draft
+
+    def _has_misfits(self) -> bool:
+        """Report every value of another kind than its field takes."""
+        before = len(self.problems)
+        for draft in self.drafts.values():
+            for misfit in misfits(draft.resource):
+                self.report(
+                    "wrong-kind",
+                    draft,
+                    "is a value of another kind than this setting takes",
+                    prop=misfit.field,
+                    given=misfit.given,
+                    allowed=misfit.allowed,
+                    hint=misfit.hint,
+                )
+        return len(self.problems) > before
 
     def _expand(self, drafts: list[_Draft]) -> None:
         for draft in drafts:
@@ -354,7 +373,16 @@ class GraphBuilder:
             }
         if isinstance(value, (str, int, float)):  # an enum of one of them
             return value
-        raise TypeError(f"{cls.__name__} cannot be part of a declaration: {value!r}")
+        self.report(
+            "wrong-kind",
+            self._encoding,
+            "is a value that cannot be sent to AWS",
+            prop=self._prop,
+            given=described(value),
+            allowed="texts, numbers, True, False, None, lists and dicts of them, and outputs of resources",
+            hint="give one of these",
+        )
+        return None
 
     def _reference(self, resource: Resource, output: str) -> Json:
         resource = self.current(resource)

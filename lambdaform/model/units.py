@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from lambdaform.model.output import ByStage, Output, Unreadable, lift
 
@@ -108,6 +108,6 @@ else:
 
     def items(value: Iterable[T]) -> tuple[T, ...]:
         """A tuple of what was given, so that a declaration cannot change after it was made."""
-        if isinstance(value, str):  # a lone text is an iterable of letters, never what was meant
-            raise TypeError(f"a list is needed here, not the text {value!r}: write [{value!r}]")
+        if isinstance(value, str) or not isinstance(cast(object, value), Iterable):
+            return cast("tuple[T, ...]", value)  # a lone text is no list of letters: told with all other problems
         return tuple(value)

@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 import attrs
 
@@ -45,7 +45,11 @@ class RuleTarget:
 
 
 def _targets(value: Iterable[RuleTarget | Input[str] | Resource]) -> tuple[RuleTarget, ...]:
-    return tuple(each if isinstance(each, RuleTarget) else RuleTarget(each) for each in items(value))
+    given: Any = items(value)
+    if not isinstance(given, tuple):
+        return given  # told with all other values of the wrong kind
+    given = cast("tuple[RuleTarget | Input[str] | Resource, ...]", given)
+    return tuple(each if isinstance(each, RuleTarget) else RuleTarget(each) for each in given)
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
