@@ -43,7 +43,7 @@ class Layer(Resource):
     """Its name in AWS; made from stack, stage and attribute name when not given."""
     into: Annotated[
         str | None,
-        OneOf(("", "python", "nodejs", "bin", "extensions", "lib", "ruby/gems", "java/lib"), PATHS),
+        OneOf(("", "python", "nodejs", "bin", "extensions", "lib", "ruby/gems", "ruby/lib", "java/lib"), PATHS),
         Expands(),
     ] = None
     """The folder of /opt the files go to; `python` for `PythonCode` and /opt itself for other code when not given."""

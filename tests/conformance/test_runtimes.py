@@ -8,22 +8,33 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import shutil
+import subprocess
 import zipfile
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from lambdaform.local.lambda_.interpreters import node, pythons
+from lambdaform.local.lambda_.interpreters import javas, node, pythons, ruby
 from tests.conformance.facts import fact
 from tests.local.conftest import ROLE, Aws, own, payload, refusal, unique, zipped
 
 PYTHON = "https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html"
 NODE = "https://docs.aws.amazon.com/lambda/latest/dg/lambda-nodejs.html"
 NODE_LOGS = "https://docs.aws.amazon.com/lambda/latest/dg/nodejs-logging.html"
+RUBY = "https://docs.aws.amazon.com/lambda/latest/dg/ruby-handler.html"
+RUBY_LAYERS = "https://docs.aws.amazon.com/lambda/latest/dg/ruby-layers.html"
+JAVA = "https://docs.aws.amazon.com/lambda/latest/dg/lambda-java.html"
+JAVA_LAYERS = "https://docs.aws.amazon.com/lambda/latest/dg/java-layers.html"
+JAVA_OPTIONS = "https://docs.aws.amazon.com/lambda/latest/dg/java-customization.html"
 CUSTOM = "https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html"
 needs_node = pytest.mark.skipif(node() is None, reason="no Node.js on this machine")
+needs_ruby = pytest.mark.skipif(ruby() is None, reason="no Ruby on this machine")
+needs_javac = pytest.mark.skipif(
+    not javas() or shutil.which("javac") is None, reason="no Java on this machine, or no compiler for it"
+)
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="the custom runtime of this test uses curl")
 OTHERS = sorted(version for version in pythons() if version in ("3.12", "3.13", "3.14"))
 
@@ -293,20 +304,262 @@ def test_a_bootstrap_that_cannot_start_is_said(awslambda: Any, file: str, told: 
     assert error["errorMessage"] == f"RequestId: {answer['ResponseMetadata']['RequestId']} Error: {told}"
 
 
+def in_ruby(awslambda: Any, source: str, *, handler: str = "app.handler", **more: Any) -> str:
+    return made(awslambda, "ruby3.4", handler, zipped({"app.rb": source}), **more)
+
+
+@needs_ruby
 @fact(
-    "java, ruby, dotnet",
-    "run under AWS's runtimes",
-    here="not",
-    gap="they are deployed and checked; invoking answers 501 and names the runtime",
-    source=CUSTOM,
+    "ruby",
+    "handlers are methods that take event: and context:",
+    here="partly",
+    gap="under the ruby that is installed, whichever version, and a client of our own",
+    source=RUBY,
 )
-def test_a_runtime_that_is_not_run_here_says_so(awslambda: Any) -> None:
+def test_a_ruby_handler_answers(awslambda: Any) -> None:
+    name = in_ruby(
+        awslambda,
+        "def handler(event:, context:)\n"
+        "  { event: event, name: context.function_name, left: context.get_remaining_time_in_millis.positive?,\n"
+        "    stream: context.log_stream_name == ENV['AWS_LAMBDA_LOG_STREAM_NAME'], cwd: Dir.pwd }\n"
+        "end\n",
+    )
+
+    answers = [payload(awslambda.invoke(FunctionName=name, Payload=b'{"x": 1}')) for _ in range(2)]
+
+    assert answers == [{"event": {"x": 1}, "name": name, "left": True, "stream": True, "cwd": "/var/task"}] * 2
+
+
+@needs_ruby
+@fact("ruby", "a handler may be a method of a class, and answer with a stream", source=RUBY)
+def test_a_ruby_handler_may_be_in_a_class(awslambda: Any) -> None:
+    source = (
+        "require 'stringio'\n"
+        "module Shop\n  class Api\n    def self.run(event:, context:)\n      StringIO.new('raw')\n    end\n  end\nend\n"
+    )
+    name = in_ruby(awslambda, source, handler="app.Shop::Api.run")
+
+    assert awslambda.invoke(FunctionName=name)["Payload"].read() == b"raw"
+
+
+@needs_ruby
+@fact(
+    "ruby",
+    "what a handler raises is answered with errorMessage, errorType, stackTrace",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/ruby-exceptions.html",
+)
+@pytest.mark.parametrize(
+    ("source", "kind", "message"),
+    [
+        ("def handler(event:, context:)\n  raise 'bad'\nend\n", "Function<RuntimeError>", "bad"),
+        ("def handler(event:, context:)\n  exit 3\nend\n", "Function<SystemExit>", "exit"),
+        ("raise ArgumentError, 'no'\n", "Init<ArgumentError>", "no"),
+    ],
+    ids=["handler", "exit", "init"],
+)
+def test_what_ruby_raises_is_the_answer(awslambda: Any, source: str, kind: str, message: str) -> None:
+    name = in_ruby(awslambda, source)
+
+    answer = awslambda.invoke(FunctionName=name, LogType="Tail")
+    error = payload(answer)
+
+    assert answer["FunctionError"] == "Unhandled"
+    assert (error["errorType"], error["errorMessage"]) == (kind, message)
+    assert error["stackTrace"][0].startswith("/var/task/app.rb:")
+    assert f'"errorType": "{kind}"' in logged(answer)
+
+
+@needs_ruby
+@fact("ruby", "a handler that is missing fails by the name of Ruby's own error", source=RUBY)
+@pytest.mark.parametrize(
+    ("handler", "kind"),
+    [("app.nothing", "Function<NoMethodError>"), ("none.handler", "Init<LoadError>"), ("app", "Init<ArgumentError>")],
+)
+def test_a_missing_ruby_handler_is_named(awslambda: Any, handler: str, kind: str) -> None:
+    name = in_ruby(awslambda, "def handler(event:, context:)\nend\n", handler=handler)
+
+    assert payload(awslambda.invoke(FunctionName=name))["errorType"] == kind
+
+
+@needs_ruby
+@fact(
+    "ruby",
+    "lines of a Logger carry the request id, and are objects where the function asks for JSON",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/ruby-logging.html",
+)
+def test_lines_of_rubys_logger_carry_the_request(awslambda: Any) -> None:
+    source = (
+        "require 'logger'\n"
+        "LOGGER = Logger.new($stdout)\n"
+        "def handler(event:, context:)\n  LOGGER.info('hidden')\n  LOGGER.warn('shown')\nend\n"
+    )
+    plain = in_ruby(awslambda, source)
+    objects = in_ruby(awslambda, source, LoggingConfig={"LogFormat": "JSON", "ApplicationLogLevel": "WARN"})
+
+    answer = awslambda.invoke(FunctionName=plain, LogType="Tail")
+    found = [json.loads(line) for line in logged(awslambda.invoke(FunctionName=objects, LogType="Tail")).splitlines()]
+
+    request = answer["ResponseMetadata"]["RequestId"]
+    assert re.search(rf"^W, \[\S+ #\d+\]  WARN {request} -- : shown$", logged(answer), re.MULTILINE)
+    assert [each["message"] for each in found if "level" in each] == ["shown"]
+
+
+@needs_ruby
+@fact("ruby", "gems in a layer's ruby/gems and files in its ruby/lib are found", source=RUBY_LAYERS)
+def test_a_layers_gems_are_found(awslambda: Any) -> None:
+    files = {
+        "ruby/gems/3.4.0/specifications/shared-1.0.gemspec": "Gem::Specification.new do |s|\n  s.name = 'shared'\n"
+        "  s.version = '1.0'\n  s.summary = 's'\n  s.authors = ['a']\n  s.require_paths = ['lib']\nend\n",
+        "ruby/gems/3.4.0/gems/shared-1.0/lib/shared.rb": "SHARED = 42\n",
+        "ruby/lib/plain.rb": "PLAIN = 43\n",
+    }
+    layer = awslambda.publish_layer_version(LayerName=unique(), Content={"ZipFile": zipped(files)})["LayerVersionArn"]
+    source = "require 'shared'\nrequire 'plain'\ndef handler(event:, context:)\n  [SHARED, PLAIN]\nend\n"
+    name = in_ruby(awslambda, source, Layers=[layer])
+
+    assert payload(awslambda.invoke(FunctionName=name)) == [42, 43]
+
+
+STAND_IN = """
+package com.amazonaws.services.lambda.runtime.api.client;
+
+import java.io.OutputStream;
+import java.lang.management.ManagementFactory;
+import java.net.HttpURLConnection;
+import java.net.URL;
+import java.nio.charset.StandardCharsets;
+
+/** In the place of AWS's client, which these tests cannot have: calls a static method of text to text. */
+public class AWSLambda {
+    public static void main(String[] arguments) throws Exception {
+        String api = "http://" + System.getenv("AWS_LAMBDA_RUNTIME_API") + "/2018-06-01/runtime/invocation/";
+        String[] named = arguments[0].split("::");
+        var handler = Class.forName(named[0]).getMethod(named[1], String.class);
+        while (true) {
+            var next = (HttpURLConnection) new URL(api + "next").openConnection();
+            String event = new String(next.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+            String id = next.getHeaderField("Lambda-Runtime-Aws-Request-Id");
+            String flags = String.join(" ", ManagementFactory.getRuntimeMXBean().getInputArguments());
+            String answer = "{\\"answer\\": " + handler.invoke(null, event) + ", \\"flags\\": \\"" + flags
+                + "\\", \\"heap\\": " + Runtime.getRuntime().maxMemory() + "}";
+            var post = (HttpURLConnection) new URL(api + id + "/response").openConnection();
+            post.setDoOutput(true);
+            try (OutputStream body = post.getOutputStream()) {
+                body.write(answer.getBytes(StandardCharsets.UTF_8));
+            }
+            post.getInputStream().readAllBytes();
+        }
+    }
+}
+"""
+WORKER = """
+package shop;
+
+public class Worker {
+    public static String handle(String event) {
+        return "[" + event + ", \\"" + System.getenv("AWS_EXECUTION_ENV") + "\\"]";
+    }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
+    """The class files of the stand-in for AWS's client and of a handler, by their paths."""
+    folder = tmp_path_factory.mktemp("java")
+    for name, source in (("AWSLambda", STAND_IN), ("Worker", WORKER)):
+        (folder / f"{name}.java").write_text(source)
+    command = ["javac", "--release", "11", "-d", str(folder / "out"), *(str(each) for each in folder.glob("*.java"))]
+    subprocess.run(command, check=True, capture_output=True)
+    return {str(each.relative_to(folder / "out")): each.read_bytes() for each in (folder / "out").rglob("*.class")}
+
+
+def archived(files: Mapping[str, bytes]) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return data.getvalue()
+
+
+@needs_javac
+@fact(
+    "java",
+    "AWS's runtime client runs the classes of the package and the archives in its lib/",
+    here="partly",
+    gap="the client must be in the package, a layer or the folder that LAMBDAFORM_JAVA_CLIENT names; it runs under the "
+    "Java that is installed; tried with a stand-in for AWS's client",
+    source=JAVA,
+)
+def test_java_runs_under_the_client_in_its_package(awslambda: Any, classes: Mapping[str, bytes]) -> None:
+    client, handler = (archived({n: c for n, c in classes.items() if word in n}) for word in ("AWSLambda", "Worker"))
+    code = archived({"lib/client.jar": client, "lib/worker.jar": handler})
+    name = made(awslambda, "java17", "shop.Worker::handle", code, MemorySize=512)
+
+    answers = [payload(awslambda.invoke(FunctionName=name, Payload=b'{"n": 1}')) for _ in range(2)]
+
+    assert [each["answer"] for each in answers] == [[{"n": 1}, "AWS_Lambda_java17"]] * 2
+    assert "-XX:+UseSerialGC -XX:+TieredCompilation -XX:TieredStopAtLevel=1" in answers[0]["flags"]
+    assert answers[0]["heap"] < 512 * 1024 * 1024
+
+
+@needs_javac
+@fact("java", "archives in a layer's java/lib are on the class path", source=JAVA_LAYERS)
+def test_java_runs_under_the_client_in_a_layer(awslambda: Any, classes: Mapping[str, bytes]) -> None:
+    client = archived({name: content for name, content in classes.items() if "AWSLambda" in name})
+    layer = awslambda.publish_layer_version(
+        LayerName=unique(), Content={"ZipFile": archived({"java/lib/client.jar": client})}
+    )["LayerVersionArn"]
+    code = archived({name: content for name, content in classes.items() if "Worker" in name})
+    name = made(awslambda, "java21", "shop.Worker::handle", code, Layers=[layer], MemorySize=512)
+
+    assert payload(awslambda.invoke(FunctionName=name, Payload=b"7"))["answer"] == [7, "AWS_Lambda_java21"]
+
+
+@needs_javac
+@fact("JAVA_TOOL_OPTIONS", "adds options to the JVM's, and takes the place of Lambda's own", source=JAVA_OPTIONS)
+def test_java_takes_options_from_its_environment(awslambda: Any, classes: Mapping[str, bytes]) -> None:
+    options = "-XX:+UseParallelGC -XX:MaxHeapSize=64m -Dcolour=blue"
+    environment = {"Variables": {"JAVA_TOOL_OPTIONS": options}}
+    name = made(awslambda, "java17", "shop.Worker::handle", archived(classes), Environment=environment, MemorySize=512)
+
+    answer = payload(awslambda.invoke(FunctionName=name, Payload=b"7"))
+
+    assert "-Dcolour=blue" in answer["flags"]
+    assert "Serial" not in answer["flags"]
+    assert answer["heap"] <= 64 * 1024 * 1024
+
+
+@fact(
+    "java",
+    "AWS's runtimes bring their client along",
+    here="not",
+    gap="without it, invoking answers 501 and says what is missing and where to put it",
+    source=JAVA,
+)
+def test_java_without_its_client_says_what_is_missing(awslambda: Any) -> None:
     name = made(awslambda, "java21", "x.Y::z", zipped({"a": "b"}))
 
     refused = refusal(awslambda.invoke, FunctionName=name)
 
     assert (refused.status, refused.code) == (501, "NotImplemented")
-    assert "not java21" in refused.message
+    assert "java21 needs" in refused.message
+
+
+@fact(
+    "dotnet",
+    "runs under AWS's runtime",
+    here="not",
+    gap="functions are deployed and checked; invoking answers 501 and names the runtime",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/lambda-csharp.html",
+)
+def test_a_runtime_that_is_not_run_here_says_so(awslambda: Any) -> None:
+    name = made(awslambda, "dotnet8", "x::Y::z", zipped({"a": "b"}))
+
+    refused = refusal(awslambda.invoke, FunctionName=name)
+
+    assert (refused.status, refused.code) == (501, "NotImplemented")
+    assert "not dotnet8" in refused.message
 
 
 @fact(

@@ -17,14 +17,31 @@ import attrs
 
 from lambdaform.local.lambda_ import platform_log
 from lambdaform.local.lambda_.blueprint import Blueprint
-from lambdaform.local.lambda_.interpreters import Interpreter, node, pythons
-from lambdaform.local.lambda_.launching import CUSTOM, NODE, PYTHON, Launch, bootstrap, language_of, of_python, wrapped
+from lambdaform.local.lambda_.interpreters import Interpreter, javas, node, pythons, ruby
+from lambdaform.local.lambda_.interpreters import java as java_for
+from lambdaform.local.lambda_.launching import (
+    CUSTOM,
+    JAVA,
+    NODE,
+    PYTHON,
+    RUBY,
+    Launch,
+    bootstrap,
+    java,
+    language_of,
+    of_python,
+    wrapped,
+)
 from lambdaform.local.lambda_.plane import Plane
-from lambdaform.local.lambda_.processes import Spawner
+from lambdaform.local.lambda_.processes import JAVA_CLIENT, Spawner
 from lambdaform.local.lambda_.values import Function, Version
 from lambdaform.local.ports import ACCOUNT, AwsFault
 
 LANG = "/var/lang"
+NO_JAVA_CLIENT = (
+    "{} needs AWS's runtime client, com.amazonaws:aws-lambda-java-runtime-interface-client: in the package, in a "
+    f"layer's java/lib, or with what it depends on in the folder that {JAVA_CLIENT} names when the local AWS starts"
+)
 HERE = f"python{sys.version_info.major}.{sys.version_info.minor}"
 """The runtime that this interpreter is."""
 
@@ -46,10 +63,21 @@ def why_not_run(version: Version) -> str | None:
     """Why a version's runtime is none this local AWS can run; None when it can."""
     language = language_of(version.runtime)
     if language is None:
-        return f"the local AWS runs Python, Node.js and custom runtimes, not {version.runtime or 'container images'}"
-    if language == NODE and node() is None:
-        return f"{version.runtime} needs Node.js, and there is no node on the PATH of the local AWS"
+        runs = "Python, Node.js, Ruby, Java and custom runtimes"
+        return f"the local AWS runs {runs}, not {version.runtime or 'container images'}"
+    for needing, name, program, is_missing in (
+        (NODE, "Node.js", "node", node() is None),
+        (RUBY, "Ruby", "ruby", ruby() is None),
+        (JAVA, "Java", "java", not javas()),
+    ):
+        if language == needing and is_missing:
+            return f"{version.runtime} needs {name}, and there is no {program} on the PATH of the local AWS"
     return None
+
+
+def major_of(runtime: str) -> int:
+    """Java's version in the name of a runtime, such as `java8.al2`."""
+    return int(runtime.removeprefix(JAVA).partition(".")[0])
 
 
 def not_run_here(why: str) -> AwsFault:
@@ -94,11 +122,7 @@ class Blueprints:
         python = of_python(version.runtime, own=HERE, found=pythons()) if language == PYTHON else None
         if python is not None and not is_isolated:
             places = attrs.evolve(places, lang=python.prefix)
-        launch = Launch()
-        if language == CUSTOM:
-            launch = bootstrap(places.task, places.opt, folder, opt)
-        elif language == NODE and (found := node()) is not None:
-            launch = Launch((found.inside if is_isolated else found.program, f"{places.runtime}/index.mjs"))
+        launch = self._launch(version, places, folder, opt, is_isolated=is_isolated)
         logging = version.logging
         style = platform_log.Style(
             format="JSON" if logging["LogFormat"] == "JSON" else "Text",
@@ -129,6 +153,41 @@ class Blueprints:
             is_isolated=is_isolated,
             has_snapshot=version.has_snapshot,
         )
+
+    def _launch(self, version: Version, places: Places, folder: Path, opt: Path | None, *, is_isolated: bool) -> Launch:
+        """What a runtime starts with. Raises `AwsFault` when something for it is missing."""
+
+        def program(found: Interpreter | None) -> str:
+            assert found is not None, "looked for before"
+            return found.inside if is_isolated else found.program
+
+        match language_of(version.runtime):
+            case "provided":
+                return bootstrap(places.task, places.opt, folder, opt)
+            case "nodejs":
+                return Launch((program(node()), f"{places.runtime}/index.mjs"))
+            case "ruby":
+                return Launch((program(ruby()), f"{places.runtime}/bootstrap.rb"))
+            case "java":
+                major = major_of(version.runtime)
+                client = self._runtime / "lib"
+                launch = java(
+                    program(java_for(major)),
+                    version.handler,
+                    memory=version.memory_size,
+                    options=version.environment.get("JAVA_TOOL_OPTIONS", ""),
+                    # Newer ones compile fully what is initialised ahead of its events.
+                    has_fast_start=major >= 17 and not (major >= 25 and version.has_snapshot),
+                    seen=(places.task, places.opt, places.runtime),
+                    code=folder,
+                    layers=opt,
+                    client=client if client.is_dir() else None,
+                )
+                if launch is None:
+                    raise not_run_here(NO_JAVA_CLIENT.format(version.runtime))
+                return launch
+            case _:
+                return Launch()
 
     def _unisolated(self, folder: Path, opt: Path | None) -> Places:
         return Places(str(folder), str(opt or "/opt"), str(self._runtime), sys.base_prefix, "/home/sbx_user1051")
@@ -226,5 +285,16 @@ def _of_language(runtime: str, places: Places) -> dict[str, str]:
             folders = [f"{places.opt}/nodejs/node{major}/node_modules", f"{places.opt}/nodejs/node_modules"]
             folders += [f"{places.runtime}/node_modules", places.runtime, places.task]
             return {"NODE_PATH": os.pathsep.join(folders), "PWD": places.task}
+        case "ruby":
+            gems = f"{runtime.removeprefix(RUBY)}.0"
+            folders = [f"{places.task}/vendor/bundle/ruby/{gems}", f"{places.opt}/ruby/gems/{gems}", places.runtime]
+            return {
+                "GEM_HOME": places.runtime,
+                "GEM_PATH": os.pathsep.join([*folders, f"{places.runtime}/ruby/{gems}"]),
+                "RUBYLIB": os.pathsep.join([places.task, f"{places.runtime}/lib", f"{places.opt}/ruby/lib"]),
+                "PWD": places.task,
+            }
+        case "java":
+            return {"PWD": places.task}
         case _:
             return {"PATH": f"/usr/local/bin:/usr/bin/:/bin:{places.opt}/bin"}

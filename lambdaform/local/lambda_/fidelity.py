@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import attrs
 
-from lambdaform.local.lambda_.blueprints import HERE, why_not_run
-from lambdaform.local.lambda_.interpreters import node, pythons
-from lambdaform.local.lambda_.launching import NODE, PYTHON, language_of, of_python
+from lambdaform.local.lambda_.blueprints import HERE, major_of, why_not_run
+from lambdaform.local.lambda_.interpreters import java, node, pythons, ruby
+from lambdaform.local.lambda_.launching import JAVA, NODE, PYTHON, RUBY, language_of, of_python
 from lambdaform.local.lambda_.values import Function, Version
 from lambdaform.model.runtimes import RUNTIMES
 
@@ -50,6 +50,11 @@ def _of_version(version: Version, *, is_isolated: bool) -> Iterator[Difference]:
             )
     elif language == NODE and (found := node()) is not None:
         yield Difference("runtime client", f"{version.runtime} runs under a client of ours and {found.program}")
+    elif language == RUBY and (found := ruby()) is not None:
+        yield Difference("runtime client", f"{version.runtime} runs under a client of ours and {found.program}")
+        yield Difference("AWS SDK for Ruby", "it is there only when it is packaged")
+    elif language == JAVA and (found := java(major_of(version.runtime))) is not None:
+        yield Difference("Runtime", f"{version.runtime} runs under {found.program}")
     if settings["Architectures"] != ["x86_64"]:
         yield Difference("Architectures", "code runs on this machine's processor")
     yield Difference("MemorySize", "memory is limited, the share of the processor that goes with it is not")

@@ -16,6 +16,7 @@ import attrs
 _SYSTEM = ("/usr/", "/bin/", "/lib/", "/nix/", "/gnu/")
 """What handlers see of this machine's folders, at the same place."""
 _PYTHON = re.compile(r"python(3\.\d+)")
+_JAVA = re.compile(r'^JAVA_VERSION="(?:1\.)?(\d+)', re.MULTILINE)
 
 
 @attrs.frozen
@@ -58,18 +59,61 @@ def node() -> Interpreter | None:
     return None
 
 
+@cache
+def ruby() -> Interpreter | None:
+    """Ruby, where it is installed; of several that rbenv has the newest."""
+    for folder in (*_path(), *_kept(".rbenv/versions")):
+        path = folder / "ruby"
+        if _is_program(path):
+            # At its own place: it knows its library by the path it was built for.
+            return _interpreter(path, None)
+    return None
+
+
+@cache
+def javas() -> Mapping[int, Interpreter]:
+    """Java by major version, such as 21: on the PATH, where Linux systems keep them, and by SDKMAN."""
+    found: dict[int, Interpreter] = {}
+    kept = (Path("/usr/lib/jvm"), _home() / ".sdkman" / "candidates" / "java")
+    folders = [each / "bin" for root in kept if root.is_dir() for each in sorted(root.iterdir())]
+    for folder in (*_path(), *folders):
+        path = folder / "java"
+        if _is_program(path):
+            release = Path(os.path.realpath(path)).parents[1] / "release"
+            named = _JAVA.search(release.read_text()) if release.is_file() else None
+            if named is not None and int(named[1]) not in found:
+                found[int(named[1])] = _interpreter(path, f"/var/lang-java{named[1]}")
+    return found
+
+
+def java(wanted: int) -> Interpreter | None:
+    """The Java to run a version's classes: that one, else the next newer, else the newest there is."""
+    found = javas()
+    newer = [each for each in sorted(found) if each >= wanted]
+    return found[newer[0]] if newer else found[max(found)] if found else None
+
+
 def shown() -> Mapping[str, str]:
     """Where to mount what, so that handlers find the interpreters: place to folder."""
-    every = [*pythons().values(), *((found,) if (found := node()) is not None else ())]
-    return {each.shown_at: each.prefix for each in every if each.shown_at is not None}
+    every = [*pythons().values(), node(), ruby(), *javas().values()]
+    return {each.shown_at: each.prefix for each in every if each is not None and each.shown_at is not None}
 
 
 def _python_folders() -> Iterable[Path]:
     yield from _path()
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where there is none
-    for kept in (home / ".pyenv" / "versions", home / ".local" / "share" / "uv" / "python"):
-        if kept.is_dir():
-            yield from (each / "bin" for each in sorted(kept.iterdir(), key=_by_number, reverse=True))
+    for place in (".pyenv/versions", ".local/share/uv/python"):
+        yield from _kept(place)
+
+
+def _kept(place: str) -> Iterable[Path]:
+    """Where a version manager keeps programs, in a folder of the home; the newest first."""
+    kept = _home() / place
+    if kept.is_dir():
+        yield from (each / "bin" for each in sorted(kept.iterdir(), key=_by_number, reverse=True))
+
+
+def _home() -> Path:
+    return Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where there is none
 
 
 def _path() -> Iterable[Path]:
@@ -90,9 +134,11 @@ def _is_program(path: Path) -> bool:
     return os.access(path, os.X_OK) and not start.startswith(b"#!")
 
 
-def _interpreter(path: Path, place: str) -> Interpreter:
+def _interpreter(path: Path, place: str | None) -> Interpreter:
+    """An interpreter that is shown at a place, or at its own."""
     program = os.path.realpath(path)
     prefix = str(Path(program).parents[1])
     if program.startswith(_SYSTEM):
         return Interpreter(program, program, prefix, None)
+    place = place or prefix
     return Interpreter(program, f"{place}/{Path(program).relative_to(prefix)}", prefix, place)

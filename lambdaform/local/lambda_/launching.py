@@ -7,14 +7,19 @@ said in words a user can act on.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import attrs
 
 from lambdaform.local.lambda_.interpreters import Interpreter
 
-PYTHON, NODE, CUSTOM = "python", "nodejs", "provided"
+PYTHON, NODE, RUBY, JAVA, CUSTOM = "python", "nodejs", "ruby", "java", "provided"
+JAVA_CLIENT = "com.amazonaws.services.lambda.runtime.api.client.AWSLambda"
+"""The main class of AWS's runtime client for Java."""
+_HEAP = 0.85
+"""The share of a function's memory that Java's heap gets; ours, as AWS does not publish its own."""
 
 
 @attrs.frozen
@@ -29,7 +34,7 @@ class Launch:
 
 def language_of(runtime: str) -> str | None:
     """The language of a runtime that can be run here; None for the others."""
-    return next((language for language in (PYTHON, NODE, CUSTOM) if runtime.startswith(language)), None)
+    return next((language for language in (PYTHON, NODE, RUBY, JAVA, CUSTOM) if runtime.startswith(language)), None)
 
 
 def of_python(runtime: str, *, own: str, found: Mapping[str, Interpreter]) -> Interpreter | None:
@@ -60,3 +65,61 @@ def bootstrap(task: str, opt: str, code: Path, layers: Path | None) -> Launch:
             return Launch(flaw=f"fork/exec {place}: permission denied")
         return Launch((place,))
     return Launch(flaw=f"Couldn't find valid bootstrap(s): [{' '.join(seen)}]")
+
+
+def java(
+    program: str,
+    handler: str,
+    *,
+    memory: int,
+    options: str,
+    has_fast_start: bool,
+    seen: tuple[str, str, str],
+    code: Path,
+    layers: Path | None,
+    client: Path | None,
+) -> Launch | None:
+    """AWS's runtime client for Java with a function's classes; None where the client is nowhere to be found.
+
+    `seen` is where the handler sees code, layers and runtime; `client` the folder the user has named for the client,
+    which is in the package or a layer otherwise. What `options` (JAVA_TOOL_OPTIONS) say is left to them.
+    https://docs.aws.amazon.com/lambda/latest/dg/java-customization.html
+    """
+    task, opt, runtime = seen
+    places = [(code / "lib", f"{task}/lib")]
+    if layers is not None:
+        places.append((layers / "java" / "lib", f"{opt}/java/lib"))
+    path = [f"{task}/", *(archive for folder, place in places for archive in _jars(folder, place))]
+    if client is not None and _has_client(archives=[client]):
+        path = [*_jars(client, f"{runtime}/lib"), *path]
+    elif not _has_client(classes=code, archives=[folder for folder, _ in places]):
+        return None
+    flags: list[str] = []
+    if "Xmx" not in options and "MaxHeapSize" not in options and "MaxRAM" not in options:
+        flags.append(f"-XX:MaxHeapSize={int(memory * _HEAP)}m")
+    if "GC" not in options:
+        flags.append("-XX:+UseSerialGC")
+    if has_fast_start and "Tiered" not in options:
+        flags += ["-XX:+TieredCompilation", "-XX:TieredStopAtLevel=1"]
+    return Launch((program, *flags, "-cp", os.pathsep.join(path), JAVA_CLIENT, handler))
+
+
+def _jars(folder: Path, seen: str) -> Iterator[str]:
+    """The archives of a folder as the handler sees them, in the order in which AWS's runtime takes them."""
+    for archive in sorted(folder.glob("*.jar")):
+        yield f"{seen}/{archive.name}"
+
+
+def _has_client(*, classes: Path | None = None, archives: Sequence[Path]) -> bool:
+    """Whether AWS's runtime client is among the classes of a folder, or in the archives of others."""
+    file = f"{JAVA_CLIENT.replace('.', '/')}.class"
+    if classes is not None and (classes / file).is_file():
+        return True
+    for archive in (each for folder in archives for each in folder.glob("*.jar")):
+        try:
+            with zipfile.ZipFile(archive) as opened:
+                if file in opened.namelist():
+                    return True
+        except (OSError, zipfile.BadZipFile):  # Java says what is wrong with it
+            continue
+    return False

@@ -83,7 +83,7 @@ def build(folder: Path) -> None:
     _show_name_servers(root)
     kernel.bind(os.path.realpath(sys.base_prefix), str(root / LANG[1:]))
     for place, prefix in json.loads((folder / SHOWN).read_text()).items():
-        (root / place[1:]).mkdir()
+        (root / place[1:]).mkdir(parents=True, exist_ok=True)
         kernel.bind(prefix, str(root / place[1:]))
     for entry in (folder / "runtime").iterdir():
         _mirror(Path(os.path.realpath(entry)), root / "var" / "runtime" / entry.name)

@@ -43,6 +43,9 @@ SHIPPED = (
 NODE_MODULES = "LAMBDAFORM_NODE_MODULES"
 """The variable that names a node_modules folder with what AWS's Node.js runtime ships: the AWS SDK for JavaScript."""
 
+JAVA_CLIENT = "LAMBDAFORM_JAVA_CLIENT"
+"""The variable that names a folder with AWS's runtime interface client for Java and what it depends on, as archives."""
+
 LIMITS = {
     "RLIMIT_NOFILE": [1024, 1024],
     "RLIMIT_NPROC": [1024, 1024],
@@ -412,9 +415,10 @@ def assemble_runtime(folder: Path) -> Path:
         for info in source.parent.glob(f"{name.replace('-', '_')}-*.dist-info"):
             with contextlib.suppress(FileExistsError):
                 (folder / info.name).symlink_to(info)
-    for name in ("bootstrap.py", "index.mjs"):
-        shutil.copyfile(HERE / ("runtimes/" if name.endswith("mjs") else ".") / name, folder / name)
-    modules = os.environ.get(NODE_MODULES)
-    if modules and Path(modules).is_dir():
-        (folder / "node_modules").symlink_to(Path(modules).resolve())
+    for name in ("bootstrap.py", "runtimes/index.mjs", "runtimes/bootstrap.rb"):
+        shutil.copyfile(HERE / name, folder / Path(name).name)
+    for variable, name in ((NODE_MODULES, "node_modules"), (JAVA_CLIENT, "lib")):
+        given = os.environ.get(variable)
+        if given and Path(given).is_dir():
+            (folder / name).symlink_to(Path(given).resolve())
     return folder
