@@ -8,6 +8,7 @@ from typing import Any, cast
 import attrs
 
 from lambdaform.local.delivery import service_of
+from lambdaform.local.event_sources import NOT_READ, kind_of
 from lambdaform.local.events.sending import DELIVERED
 from lambdaform.local.events.values import Rule
 from lambdaform.local.ports import EventMapping
@@ -97,5 +98,7 @@ def of_mapping(mapping: EventMapping) -> Iterator[Difference]:
         yield Difference("ProvisionedPollerConfig", "polls and bytes a second of a poller are not limited")
     if settings.get("KMSKeyArn"):
         yield Difference("KMSKeyArn", "filters are not encrypted")
-    if service_of(mapping.source_arn) not in ("sqs", "kinesis", "dynamodb"):
-        yield Difference("EventSourceArn", "nothing is read from this kind of source")
+    kind = kind_of(mapping.source_arn, settings)
+    if kind is not None and kind in NOT_READ:
+        field = "EventSourceArn" if mapping.source_arn else "SelfManagedEventSource"
+        yield Difference(field, f"nothing is read from {NOT_READ[kind]}; the function is not invoked")

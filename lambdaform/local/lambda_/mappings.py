@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from lambdaform.local.event_sources import DEFAULTS, kind_of, tidied
+from lambdaform.local.event_sources import DEFAULTS, check_change, kind_of, place_of, shown_group, tidied
 from lambdaform.local.lambda_.naming import Reference, refer
 from lambdaform.local.lambda_.plane import Plane, conflict, invalid, resource_missing
 from lambdaform.local.lambda_.values import MappingState, SourceMapping
@@ -25,14 +25,15 @@ async def create_event_source_mapping(plane: Plane, call: Call) -> Mapping[str, 
     """Map a source to a function; the answer shows it Creating."""
     params = call.params
     source: str = params.get("EventSourceArn", "")
-    kind = kind_of(source)
+    kind = kind_of(source, params)
     if kind is None:
         raise invalid("Unrecognized event source.")
     function_arn = _function(plane, call)
     plane.pollers.validate(source, {**params, "FunctionName": function_arn}, region=call.region)
     await plane.pollers.check_source(source, region=call.region)
+    place = place_of(source, params)
     for other in plane.store.mappings.values():
-        if other.source_arn == source and other.function_arn == function_arn:
+        if place_of(other.source_arn, other.settings) == place and other.function_arn == function_arn:
             raise conflict(_duplicate(other))
     uuid = plane.ids.uuid()
     given = {key: value for key, value in params.items() if key not in _NOT_SETTINGS}
@@ -43,7 +44,7 @@ async def create_event_source_mapping(plane: Plane, call: Call) -> Mapping[str, 
         function_arn=function_arn,
         kind=kind,
         source_arn=source,
-        settings=tidied(kind, {**DEFAULTS[kind], **given}),
+        settings=shown_group(kind, tidied(kind, {**DEFAULTS[kind], **given}), uuid),
         state="Creating",
         is_enabled=params.get("Enabled", True),
         modified=plane.clock.now(),
@@ -77,7 +78,8 @@ async def update_event_source_mapping(plane: Plane, call: Call) -> Mapping[str, 
     mapping = _settled(plane, call, "update")
     params = call.params
     given = {key: value for key, value in params.items() if key not in _NOT_SETTINGS}
-    settings = tidied(mapping.kind, {**mapping.settings, **given})
+    check_change(mapping.kind, mapping.settings, given)
+    settings = shown_group(mapping.kind, tidied(mapping.kind, {**mapping.settings, **given}), mapping.uuid)
     function_arn = _function(plane, call) if "FunctionName" in params else mapping.function_arn
     checked = {key: value for key, value in settings.items() if value != DEFAULTS[mapping.kind].get(key)}
     plane.pollers.validate(
@@ -174,18 +176,18 @@ def _duplicate(other: SourceMapping) -> str:
 
 
 def _describe(plane: Plane, mapping: SourceMapping) -> dict[str, Json]:
-    queue = mapping.kind == "sqs"
+    is_stream = mapping.kind in ("kinesis", "dynamodb")
     lead = f"arn:aws:lambda:{mapping.region}:{mapping.account}:event-source-mapping"
     answer: dict[str, Json] = {
         **mapping.settings,
         "UUID": mapping.uuid,
-        "EventSourceArn": mapping.source_arn,
+        **({"EventSourceArn": mapping.source_arn} if mapping.source_arn else {}),
         "FunctionArn": mapping.function_arn,
         "State": mapping.state,
-        "StateTransitionReason": "USER_INITIATED" if queue else "User action",
+        "StateTransitionReason": "User action" if is_stream else "USER_INITIATED",
         "LastModified": mapping.modified,
         "EventSourceMappingArn": f"{lead}:{mapping.uuid}",
     }
-    if not queue:
+    if mapping.kind != "sqs":
         answer["LastProcessingResult"] = plane.pollers.last_result(mapping.uuid) or "No records processed"
     return answer

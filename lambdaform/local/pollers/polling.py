@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Mapping
 from typing import cast
 
@@ -11,7 +12,7 @@ import attrs
 from lambdaform.local.clock import Ids
 from lambdaform.local.data import MotoServices
 from lambdaform.local.delivery import Delivery, service_of
-from lambdaform.local.event_sources import kind_of
+from lambdaform.local.event_sources import NOT_READ, kind_of
 from lambdaform.local.lambda_.metrics import Metrics
 from lambdaform.local.pollers import filters
 from lambdaform.local.pollers.counting import Counting
@@ -76,7 +77,7 @@ class EventPollers:
         Whether a stream exists can only be asked with `check_source`: the library answers from another process.
         """
         filters.of_settings(settings)
-        kind = kind_of(source_arn)
+        kind = kind_of(source_arn, settings)
         if kind is None:
             raise invalid("Unrecognized event source.")
         if kind == "sqs":
@@ -159,6 +160,8 @@ class EventPollers:
 
     def _save(self, uuid: str) -> _Saved | None:
         poller = self._pollers.get(uuid)
+        if poller is None and uuid in self._mappings:
+            return _Saved(self._mappings[uuid])
         match poller:
             case QueuePoller():
                 return _Saved(self._mappings[uuid], held=poller.checkpoint())
@@ -171,6 +174,12 @@ class EventPollers:
         mapping, invoker = saved.mapping, self._connected()
         counting = Counting(mapping, clock=self._clock, metrics=self._metrics)
         self._mappings[mapping.uuid] = mapping
+        kind = kind_of(mapping.source_arn, mapping.settings)
+        if kind is not None and kind in NOT_READ:
+            name = NOT_READ[kind]
+            self._results[mapping.uuid] = f"PROBLEM: the local AWS does not read from {name}"
+            sys.stderr.write(f"lambdaform: the local AWS will not invoke {mapping.function_arn} from {name}\n")
+            return
         if service_of(mapping.source_arn) == "sqs":
             poller = QueuePoller(mapping, clock=self._clock, queues=self._queues, invoker=invoker, counting=counting)
             poller.start()

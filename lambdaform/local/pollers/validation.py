@@ -5,11 +5,37 @@ https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from lambdaform.local.event_sources import POLLERS, TAKES, Kind
+from lambdaform.local.event_sources import GROUPS, POLLERS, RETRIES, TAKES, Kind
 from lambdaform.local.ports import AwsFault, Json
+
+# https://docs.aws.amazon.com/lambda/latest/api/API_SourceAccessConfiguration.html
+_MSK_ACCESS = frozenset({"SASL_SCRAM_512_AUTH", "CLIENT_CERTIFICATE_TLS_AUTH"})
+_KAFKA_ACCESS = _MSK_ACCESS | {
+    "BASIC_AUTH",
+    "IAM_AUTH",
+    "IAM_OAUTHBEARER_AUTH",
+    "OAUTHBEARER_AUDIENCE",
+    "OAUTHBEARER_AUTH",
+    "OAUTHBEARER_IDENTITY_POOL",
+    "OAUTHBEARER_LOGICAL_CLUSTER",
+    "OAUTHBEARER_SCOPE",
+    "SASL_SCRAM_256_AUTH",
+    "SERVER_ROOT_CA_CERTIFICATE",
+    "VPC_SECURITY_GROUP",
+    "VPC_SUBNET",
+}
+_MQ_ACCESS = frozenset({"BASIC_AUTH", "VIRTUAL_HOST"})
+_DOCUMENTDB_ACCESS = frozenset({"BASIC_AUTH"})
+_ACCESS_WITH = {
+    "OAUTHBEARER_SCOPE": {"OAUTHBEARER_AUTH"},
+    "OAUTHBEARER_AUDIENCE": {"OAUTHBEARER_AUTH", "IAM_OAUTHBEARER_AUTH"},
+    "OAUTHBEARER_LOGICAL_CLUSTER": {"OAUTHBEARER_AUTH"},
+    "OAUTHBEARER_IDENTITY_POOL": {"OAUTHBEARER_AUTH"},
+    "IAM_OAUTHBEARER_AUTH": {"OAUTHBEARER_AUDIENCE"},
+}
 
 
 def check_settings(kind: Kind, arn: str, settings: Mapping[str, Json]) -> None:
@@ -23,6 +49,16 @@ def check_settings(kind: Kind, arn: str, settings: Mapping[str, Json]) -> None:
             _check_queue(arn, settings)
         case "kinesis" | "dynamodb":
             _check_stream(kind, arn, settings)
+        case "msk" | "kafka":
+            _check_kafka(kind, settings)
+        case "mq":
+            _check_named(settings, "Queues", "queues")
+            _check_access(settings, _MQ_ACCESS, needs="BASIC_AUTH")
+        case "documentdb":
+            _check_start(settings)
+            if not cast(Mapping[str, Any], settings.get("DocumentDBEventSourceConfig") or {}).get("DatabaseName"):
+                raise _missing("databaseName")
+            _check_access(settings, _DOCUMENTDB_ACCESS, needs="BASIC_AUTH")
 
 
 def invalid(message: str) -> AwsFault:
@@ -76,6 +112,59 @@ def _check_stream(kind: Kind, arn: str, settings: Mapping[str, Json]) -> None:
     if settings.get("TumblingWindowInSeconds") and int(settings.get("ParallelizationFactor") or 1) > 1:
         # That it is refused is known, AWS's words are not.
         raise invalid("ParallelizationFactor must be 1 when TumblingWindowInSeconds is set.")
+
+
+def _check_kafka(kind: Kind, settings: Mapping[str, Json]) -> None:
+    config = cast(Mapping[str, Any], settings.get(GROUPS[kind]) or {})
+    if kind == "kafka":
+        source = cast(Mapping[str, Any], settings["SelfManagedEventSource"])
+        if not cast(Mapping[str, Any], source.get("Endpoints") or {}).get("KAFKA_BOOTSTRAP_SERVERS"):
+            raise _missing("endpoints")
+        if not settings.get("SourceAccessConfigurations"):
+            raise _missing("sourceAccessConfigurations")
+    _check_named(settings, "Topics", "topics")
+    _check_access(settings, _MSK_ACCESS if kind == "msk" else _KAFKA_ACCESS)
+    if config.get("ConsumptionMode") == "Queue":
+        for name in ("StartingPosition", "StartingPositionTimestamp", "MaximumBatchingWindowInSeconds"):
+            if settings.get(name) is not None:
+                raise unsupported(name)
+        if settings.get("MaximumRetryAttempts") == -1:
+            raise unsupported("MaximumRetryAttempts")
+    else:
+        _check_start(settings)
+    if not settings.get("ProvisionedPollerConfig"):
+        for name in sorted(RETRIES):
+            if not _is_nothing(settings.get(name)) and settings[name] != []:
+                raise unsupported(name)
+        destinations = cast(Mapping[str, Any], settings.get("DestinationConfig") or {})
+        on_failure = cast(Mapping[str, str], destinations.get("OnFailure") or {})
+        if on_failure.get("Destination", "").startswith("kafka://"):
+            raise unsupported("DestinationConfig")
+
+
+def _check_named(settings: Mapping[str, Json], member: str, name: str) -> None:
+    if not settings.get(member):
+        raise _missing(name)
+
+
+def _check_access(settings: Mapping[str, Json], types: frozenset[str], *, needs: str | None = None) -> None:
+    """Refuse ways in that a source does not have."""
+    given = [
+        str(each.get("Type"))
+        for each in cast(Sequence[Mapping[str, Any]], settings.get("SourceAccessConfigurations") or ())
+    ]
+    for kind in given:
+        if kind not in types:
+            raise invalid(f"Unsupported source access type {kind} for given event source mapping type.")
+    if needs is not None and needs not in given:
+        raise _missing("sourceAccessConfigurations")
+    for kind, needed in _ACCESS_WITH.items():
+        if kind in given and not needed & {*given}:
+            raise invalid(f"{kind} requires {' or '.join(sorted(needed))}.")
+
+
+def _missing(name: str) -> AwsFault:
+    return invalid(f"Required '{name}' parameter is missing.")
 
 
 def _check_start(settings: Mapping[str, Json]) -> None:
