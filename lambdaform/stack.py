@@ -6,12 +6,13 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeVar, cast
 
 from lambdaform.model.graph import Graph, GraphBuilder
 from lambdaform.model.output import Attribute, Output, Text
 from lambdaform.model.problem import Problem, Severity
 from lambdaform.model.resource import Resource
+from lambdaform.model.settings import problems_of
 from lambdaform.model.source import Source
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ class Stack:
     @classmethod
     def stack_name(cls) -> str:
         """What the stack is called in names and tags."""
-        return cls.name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
+        if isinstance(cast(object, cls.name), str) and cls.name:
+            return cls.name
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
 
     @classmethod
     def source_file(cls) -> Path:
@@ -98,9 +101,28 @@ class Stack:
             if name in members:
                 where = self._added[name].where
                 self._report("name-collides", where, f"{name} is an attribute of the stack as well", "another name")
+        stage = {} if self.stage == self.default_stage else {"stage": self.stage}
+        own = problems_of({**_settings(type(self)), **stage}, type(self).__name__, self._line_of)
+        if found := list(own):
+            return GraphBuilder(self.stack_name(), str(self.stage), str(self.region)).nothing([*self._problems, *found])
         builder = GraphBuilder(self.stack_name(), self.stage, self.region, tags=self.tags, replaced=replaced)
         builder.problems.extend(self._problems)
         return builder.build({**members, **self._added}, outputs)
+
+    @classmethod
+    def _line_of(cls, attribute: str) -> Source | None:
+        """Where an attribute is given its value; found in the source, since plain values do not know."""
+        import inspect
+
+        for each in cls.__mro__:
+            if attribute in vars(each):
+                try:
+                    lines, first = inspect.getsourcelines(each)
+                except (OSError, TypeError):
+                    return None
+                found = (n for n, line in enumerate(lines) if re.match(rf"\s+{attribute}\s*[:=]", line))
+                return Source(str(each.source_file()), first + next(found, 0)) if issubclass(each, Stack) else None
+        return None
 
     @classmethod
     def main(cls) -> NoReturn:
@@ -122,6 +144,10 @@ class Stack:
         return local_aws(cls(stage=stage), clock=clock, root=cls.source_file())
 
 
+def _settings(cls: type[Stack]) -> dict[str, Any]:
+    return {name: getattr(cls, name) for name in ("name", "account", "default_stage", "default_region", "tags")}
+
+
 _OWN = frozenset(name for name in vars(Stack) if not name.startswith("__")) | {"stage", "region"}
 
 
@@ -140,6 +166,8 @@ def _members(
                     continue
                 found[name] = value
                 versions.setdefault(name, []).append(value)
+            elif (what := _holds_resources(value)) is not None and not name.startswith("__"):
+                problems.append(_not_made(cls, name, what))
             elif name in found and value is None:
                 found[name] = None  # a subclass takes it out
             elif isinstance(value, (Attribute, Text)) and name not in _OWN:
@@ -179,6 +207,33 @@ def _members(
                 )
             )
     return members, outputs, replaced
+
+
+def _holds_resources(value: object) -> str | None:
+    """What an attribute holds that looks like resources of the stack and is none."""
+    if isinstance(value, type) and issubclass(value, Resource) and value.__module__.startswith("lambdaform."):
+        return f"the class {value.__name__}"
+    if isinstance(value, (list, tuple)) and any(isinstance(each, Resource) for each in cast("list[object]", value)):
+        return "a list of resources"
+    if isinstance(value, dict) and any(
+        isinstance(each, Resource) for each in cast("dict[Any, object]", value).values()
+    ):
+        return "a dict of resources"
+    return None
+
+
+def _not_made(cls: type[Stack], name: str, what: str) -> Problem:
+    is_class = what.startswith("the class")
+    return Problem(
+        "resource-not-made",
+        Severity.ERROR,
+        f"{cls.stack_name()}.{name}",
+        cls._line_of(name),  # pyright: ignore[reportPrivateUsage]
+        "would not be deployed",
+        given=what,
+        allowed="resources, each under a name",
+        hint=f"write {what.removeprefix('the class ')}(...)" if is_class else "add each in build(self), with self.add",
+    )
 
 
 def _clash(cls: type[Stack], name: str, resource: Resource) -> Problem:

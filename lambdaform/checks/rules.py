@@ -106,6 +106,8 @@ def check(graph: Graph, facts: Facts) -> list[Problem]:
     from lambdaform.checks.catalog import all_rules
     from lambdaform.checks.view import View
 
+    if not graph.nodes and graph.problems:
+        return sorted(graph.problems, key=_order)  # what was declared cannot be read, so no rule can be asked
     view = View(graph, facts)
     problems = [*graph.problems, *_wrong_suppressions(view)]
     for each in all_rules():

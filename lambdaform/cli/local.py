@@ -81,7 +81,6 @@ def local(
             hint="use it with --local, or end it first",
         )
     options.region = options.chosen_region() or LOCAL_REGION
-    options.deployment().check({}, [])  # mistakes are shown before anything starts
     process = start(
         port=port,
         region=options.region,
@@ -215,7 +214,8 @@ class _Session:
     def _show_logs(self, state: State, begin: int, seen: set[str]) -> int:
         from lambdaform.cli.logs import group_of, new_events
 
-        assert self._aws is not None
+        if self._aws is None:
+            return begin  # nothing has been deployed yet: the declaration is not right
         latest = begin
         for record in list(state.records.values()):
             if record.kind != "lambda.function":

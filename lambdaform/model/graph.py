@@ -173,6 +173,7 @@ class GraphBuilder:
         self.stacks: dict[type, None] = {}
         self.drafts: dict[str, _Draft] = {}
         self.by_identity: dict[int, _Draft] = {}
+        self.checked_arns: set[int] = set()
         self.kept: list[Resource] = []  # keeps derived resources alive, so that identities stay theirs
         self._encoding: _Draft | None = None
         self._prop = ""
@@ -183,7 +184,7 @@ class GraphBuilder:
             if resource.existing_arn is None:
                 self._add(name, resource, None)
         if self._has_misfits():  # shorthand and rules read values as what they are declared to be
-            return Graph(self.stack, self.stage, self.region, {}, {}, (), tuple(self.problems), {})
+            return self.nothing()
         self._expand(list(self.drafts.values()))
         for draft in self.drafts.values():
             self._encode_draft(draft)
@@ -213,6 +214,10 @@ class GraphBuilder:
             tuple(self.problems),
             self._addresses(),
         )
+
+    def nothing(self, problems: Iterable[Problem] = ()) -> Graph:
+        """A graph of problems alone, where they keep the resources from being read."""
+        return Graph(self.stack, self.stage, self.region, {}, {}, (), (*self.problems, *problems), {})
 
     def _addresses(self) -> dict[int, str]:
         found = {identity: draft.address for identity, draft in self.by_identity.items()}
@@ -387,6 +392,7 @@ class GraphBuilder:
     def _reference(self, resource: Resource, output: str) -> Json:
         resource = self.current(resource)
         if resource.existing_arn is not None:
+            self._check_arn(resource)
             return {"@existing": [resource.kind, self.encode(resource.existing_arn), output]}
         draft = self.by_identity.get(id(resource))
         if draft is not None:
@@ -417,6 +423,26 @@ class GraphBuilder:
             hint="make it an attribute of the stack class, or add it with self.add(name, ...)",
         )
         return None
+
+    def _check_arn(self, resource: Resource) -> None:
+        """Report an existing resource whose ARN is none, once."""
+        arn, service = resource.existing_arn, resource.kind.partition(".")[0]
+        if isinstance(arn, Output) or id(resource) in self.checked_arns:
+            return
+        self.checked_arns.add(id(resource))
+        parts = arn.split(":", 5) if isinstance(cast(object, arn), str) and arn is not None else []
+        if len(parts) == 6 and parts[0] == "arn" and parts[2] == service and parts[5]:
+            return
+        self.report(
+            "existing-arn",
+            self._encoding,
+            f"names a {resource.title} by something other than its ARN",
+            prop=self._prop,
+            where=resource.where,
+            given=described(arn),
+            allowed=f"arn:aws:{service}:... of the {resource.title}",
+            hint="give the ARN, not a name or an address",
+        )
 
     # -- step 3: order
 

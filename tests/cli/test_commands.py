@@ -1,6 +1,7 @@
 """Commands as users run them: whole processes, exit codes, what is on stdout and what on stderr."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -297,6 +298,26 @@ def test_local_deploys_says_where_it_is_and_what_it_does_not_honour(project: Pro
     assert "local AWS at http://127.0.0.1:" in result.stderr
     assert "Role: the role's permissions are not enforced" in result.stderr
     assert not list((project.folder / ".lambdaform").rglob("*local-*"))
+
+
+def test_local_shows_mistakes_and_waits_for_them_to_be_mended(project: Project) -> None:
+    project.write(TEN_MISTAKES)
+    process = subprocess.Popen(
+        [sys.executable, "app.py", "local", "--port", "0", "--region", "eu-central-1"],
+        cwd=project.folder,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    said: list[str] = []
+    while not said or "saving a file deploys again" not in said[-1]:
+        said.append(process.stderr.readline())
+        assert said[-1], "".join(said)
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=30)
+
+    assert "10 errors" in "".join(said)
+    assert "bug" not in rest
 
 
 def test_a_diagram_is_drawn_where_it_is_asked_for(project: Project) -> None:

@@ -1,5 +1,6 @@
 """What a declaration comes to: names, edges, shorthand, order, and the problems found on the way."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -183,6 +184,62 @@ def test_a_resource_called_like_something_of_stacks_own_is_a_problem() -> None:
         local = Queue()  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 
     assert "name-reserved" in rules(Clash().graph())
+
+
+@pytest.mark.parametrize("value", [Queue, [Queue()], {"a": Queue()}])
+def test_what_only_looks_like_resources_of_the_stack_is_a_problem(value: object) -> None:
+    stack = type("Odd", (Stack,), {"queues": value, "__module__": __name__})
+
+    problems = stack().graph().problems
+
+    assert [(problem.rule, problem.address) for problem in problems] == [("resource-not-made", "odd.queues")]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("name", 7),
+        ("name", "two words"),
+        ("account", 123456789012),
+        ("account", "1234"),
+        ("default_region", "Frankfurt"),
+        ("default_stage", "../prod"),
+        ("tags", ["a"]),
+        ("tags", {"a": 1}),
+    ],
+)
+def test_a_setting_of_the_stack_that_cannot_be_used_is_a_problem(setting: str, value: object) -> None:
+    stack = type("Odd", (Stack,), {setting: value, "inbox": Queue(), "__module__": __name__})
+
+    problems = stack(region="eu-central-1").graph().problems
+
+    assert [(problem.rule, problem.address) for problem in problems] == [("stack-setting", f"Odd.{setting}")]
+
+
+def test_a_stage_that_is_no_name_is_a_problem() -> None:
+    class Plain(Stack):
+        inbox = Queue()
+
+    assert rules(Plain(stage="../prod").graph()) == ["stack-setting"]
+
+
+def test_a_setting_of_the_stack_is_told_with_its_line() -> None:
+    class Odd(Stack):
+        account = "not a number"
+
+    (problem,) = Odd().graph().problems
+
+    assert problem.where is not None
+    assert "not a number" in Path(problem.where.file).read_text().splitlines()[problem.where.line - 1]
+
+
+@pytest.mark.parametrize("arn", ["inbox", "arn:aws:sns:eu-central-1:123456789012:inbox", "https://sqs/inbox", 7])
+def test_an_existing_resource_named_by_anything_but_its_arn_is_a_problem(arn: Any) -> None:
+    builder = GraphBuilder("shop", "dev", "eu-central-1")
+
+    graph = builder.build({"jobs": Queue(dead_letter=DeadLetter(Queue.existing(arn)))})
+
+    assert {problem.rule for problem in graph.problems} == {"existing-arn"}
 
 
 def test_a_value_that_cannot_be_read_is_a_problem_and_not_an_exception() -> None:
