@@ -42,7 +42,7 @@ def pythons() -> Mapping[str, Interpreter]:
     """Interpreters by version, such as `3.13`; of several that pyenv or uv have of one version the newest."""
     found: dict[str, Interpreter] = {}
     for folder in _python_folders():
-        for path in sorted(folder.glob("python3.*")) if folder.is_dir() else ():
+        for path in _entries(folder, "python3.*"):
             named = _PYTHON.fullmatch(path.name)
             if named is not None and named[1] not in found and _is_program(path):
                 found[named[1]] = _interpreter(path, f"/var/lang{named[1]}")
@@ -75,7 +75,7 @@ def javas() -> Mapping[int, Interpreter]:
     """Java by major version, such as 21: on the PATH, where Linux systems keep them, and by SDKMAN."""
     found: dict[int, Interpreter] = {}
     kept = (Path("/usr/lib/jvm"), _home() / ".sdkman" / "candidates" / "java")
-    folders = [each / "bin" for root in kept if root.is_dir() for each in sorted(root.iterdir())]
+    folders = [each / "bin" for root in kept for each in _entries(root, "*")]
     for folder in (*_path(), *folders):
         path = folder / "java"
         if _is_program(path):
@@ -107,9 +107,16 @@ def _python_folders() -> Iterable[Path]:
 
 def _kept(place: str) -> Iterable[Path]:
     """Where a version manager keeps programs, in a folder of the home; the newest first."""
-    kept = _home() / place
-    if kept.is_dir():
-        yield from (each / "bin" for each in sorted(kept.iterdir(), key=_by_number, reverse=True))
+    kept = _entries(_home() / place, "*")
+    yield from (each / "bin" for each in sorted(kept, key=_by_number, reverse=True))
+
+
+def _entries(folder: Path, pattern: str) -> Iterable[Path]:
+    """What matches in a folder, in order; nothing where it is missing or not ours to read."""
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError:
+        return ()
 
 
 def _home() -> Path:

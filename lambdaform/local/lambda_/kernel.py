@@ -19,6 +19,8 @@ DETACH = 2
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP = 1, 4, 24
 _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
+_CAPABILITIES = struct.pack("II", 0x20080522, 0)  # of this process, in the newest layout
 _SYS_MOUNT_SETATTR = 442  # the same number on every architecture
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _AT_RECURSIVE = 0x8000
@@ -124,11 +126,22 @@ def map_user(uid: int, outer_uid: int, gid: int, outer_gid: int) -> None:
         Path("/proc/self", name).write_text(text)
 
 
+def keep_privileges() -> None:
+    """Have a program that this process turns into keep its capabilities: without this, only root's keeps them."""
+    data = ctypes.create_string_buffer(24)
+    _check(_LIBC.capget(_CAPABILITIES, data), "capget")
+    effective, permitted, _, effective_high, permitted_high, _ = struct.unpack("IIIIII", data.raw)
+    both = (effective, permitted, permitted, effective_high, permitted_high, permitted_high)
+    _check(_LIBC.capset(_CAPABILITIES, struct.pack("IIIIII", *both)), "capset")
+    for number in range(64):
+        if (permitted | permitted_high << 32) >> number & 1:
+            _LIBC.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number, 0, 0)
+
+
 def give_up_privileges() -> None:
     """Drop every capability for good."""
     for number in range(64):
         if _LIBC.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0) != 0:
             break
-    header = struct.pack("II", 0x20080522, 0)
-    _check(_LIBC.capset(header, struct.pack("IIIIII", 0, 0, 0, 0, 0, 0)), "capset")
+    _check(_LIBC.capset(_CAPABILITIES, struct.pack("IIIIII", 0, 0, 0, 0, 0, 0)), "capset")
     _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)

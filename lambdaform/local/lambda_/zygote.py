@@ -360,6 +360,7 @@ def begin_again(control: socket.socket, folder: Path, refused: dict[str, str], c
     os.set_inheritable(control.fileno(), True)
     arguments = ["-I", "-S", "-X", "utf8", f"{namespaces.BACK_DOOR}/{here}", str(control.fileno())]
     arguments += [namespaces.BACK_DOOR, json.dumps(refused), client]
+    kernel.keep_privileges()
     os.execve(program, [program, *arguments], namespaces.variables())
 
 
