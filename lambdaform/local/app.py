@@ -28,7 +28,7 @@ from lambdaform.local.door import Door
 from lambdaform.local.faults import Faults
 from lambdaform.local.folders import PrivateFolder, remove_abandoned
 from lambdaform.local.http import Server, answering
-from lambdaform.local.lambda_ import concurrency
+from lambdaform.local.lambda_ import concurrency, snap_start
 from lambdaform.local.lambda_.blueprints import Blueprints
 from lambdaform.local.lambda_.code import CodeStore
 from lambdaform.local.lambda_.environment import Blueprint
@@ -301,6 +301,7 @@ class LocalAws:
         """Let go on what was under way; functions can be run from here on."""
         self.plumbing.restore(cast(_Kept, found.state).checkpoint.plumbing)
         concurrency.provision_all(self.plane, self.blueprints)
+        snap_start.take_all(self.plane, self.blueprints)
 
     async def close(self) -> None:
         """End every process and remove every file of it."""
@@ -343,6 +344,7 @@ class LocalAws:
         self.fleet.retire(lambda key: not self._is_current(key))
         self._forget_the_past()
         concurrency.provision_all(self.plane, self.blueprints)
+        snap_start.take_all(self.plane, self.blueprints)
         await self.data.restore()
 
     async def reset(self) -> None:

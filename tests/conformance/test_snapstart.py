@@ -13,8 +13,11 @@ from typing import Any
 
 import pytest
 
+from lambdaform.local.lambda_.invoking import unrestored
+from lambdaform.local.lambda_.phases import RESTORE_LIMIT, init_limit
+from lambdaform.local.lambda_.running import RestoreFailed
 from tests.conformance.facts import fact
-from tests.local.conftest import ROLE, Aws, environments, payload, refusal, unique, zipped
+from tests.local.conftest import ROLE, Aws, Virtual, environments, payload, refusal, unique, zipped
 
 SNAPSTART = "https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html"
 HOOKS = "https://docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks-python.html"
@@ -516,3 +519,44 @@ def _sleepers() -> list[Path]:
         except OSError:
             continue
     return found
+
+
+@fact(
+    "SnapStartTimeoutException",
+    "is what an invocation answers whose restore, with its hooks, takes longer than 10 seconds",
+    source=HOOKS,
+)
+def test_a_restore_has_ten_seconds() -> None:
+    fault = unrestored(RestoreFailed("timeout"))
+
+    # That the limit ends a restore is shown in tests/local/test_snapshots.py, with a shorter one.
+    assert RESTORE_LIMIT == 10.0
+    assert (fault.status, fault.code) == (408, "SnapStartTimeoutException")
+
+
+@fact(
+    "initialization",
+    "for a snapshot may take 130 seconds, or the function's timeout where that is longer",
+    source=HOOKS,
+)
+@pytest.mark.parametrize(("timeout", "limit"), [(3, 130.0), (300, 300.0), (900, 900.0)])
+def test_a_snapshot_may_take_its_time(timeout: float, limit: float) -> None:
+    assert init_limit("snap-start", timeout) == limit
+
+
+@fact(
+    "Inactive",
+    "is a version whose snapshot was not used for 14 days",
+    here="not",
+    gap="snapshots are kept as long as the local AWS runs",
+    source=SNAPSTART,
+)
+def test_a_snapshot_is_kept_for_ever(virtual: Virtual) -> None:
+    client = virtual.aws.client("lambda")
+    name = published(client, "def handler(event, context):\n    return 1\n")
+    settled(client, name)
+
+    virtual.advance(15 * 86_400)
+
+    assert settled(client, name)["State"] == "Active"
+    assert payload(client.invoke(FunctionName=name, Qualifier="1")) == 1

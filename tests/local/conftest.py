@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote, urlsplit
@@ -53,11 +53,13 @@ def command(*options: str) -> list[str]:
     return [sys.executable, "-m", "lambdaform.local", "--port", "0", "--grace", "0", *options]
 
 
-def start(folder: Path, *options: str, stderr: int | None = None) -> tuple[subprocess.Popen[bytes], Aws]:
-    """Start a local AWS and wait until it takes requests."""
+def start(
+    folder: Path, *options: str, stderr: int | None = None, by: Sequence[str] = ()
+) -> tuple[subprocess.Popen[bytes], Aws]:
+    """Start a local AWS, `by` a program that becomes it if wanted, and wait until it takes requests."""
     ready = folder / f"ready-{next(_numbers)}.json"
     process = subprocess.Popen(
-        command("--ready-file", str(ready), *options),
+        [*by, *command("--ready-file", str(ready), *options)],
         stderr=stderr,
         # Its private folder is in the test's: one that is killed cannot clean up after itself.
         env={

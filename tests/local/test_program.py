@@ -44,6 +44,29 @@ def test_health_says_what_runs(aws: Aws) -> None:
     assert health["isolation"].startswith(("namespaces", "processes"))
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="otherwise every test is without root's privileges")
+def test_handlers_are_run_without_the_privileges_of_root(tmp_path: Path) -> None:
+    cap_sys_admin, drop_from_bounding_set = 21, 24
+    dropping = (
+        f"import ctypes, os, sys; ctypes.CDLL(None).prctl({drop_from_bounding_set}, {cap_sys_admin}, 0, 0, 0);"
+        " os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    process, aws = start(tmp_path, by=[sys.executable, "-c", dropping])
+    source = (
+        "def handler(event, context):\n"
+        "    return [line.split()[1] for line in open('/proc/self/status') if line.startswith('Cap')]\n"
+    )
+    try:
+        name = Virtual(aws).function(source)
+        capabilities = payload(aws.client("lambda").invoke(FunctionName=name))
+        isolation = own(aws, "GET", "health")[1]["isolation"]
+    finally:
+        stop(process)
+
+    if isolation == "namespaces":
+        assert capabilities == ["0" * 16] * 5
+
+
 def test_without_namespaces_code_and_scratch_lie_in_private_folders(tmp_path: Path) -> None:
     process, aws = start(tmp_path, "--isolation", "processes")
     source = (

@@ -23,7 +23,7 @@ from lambdaform.local.lambda_ import platform_log
 from lambdaform.local.lambda_.blueprint import Blueprint, LogWriter
 from lambdaform.local.lambda_.endings import Status, Turn, answer_of, error_type_of
 from lambdaform.local.lambda_.phases import RESTORE_LIMIT, Phase, Phases, init_limit
-from lambdaform.local.lambda_.processes import Spawner
+from lambdaform.local.lambda_.processes import Starter
 from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Event, Reply, RuntimeApi
 from lambdaform.local.lambda_.sandbox import Sandbox
 from lambdaform.local.lambda_.snapshots import Copies
@@ -57,12 +57,13 @@ class Environment:
         self,
         blueprint: Blueprint,
         *,
-        spawner: Spawner,
+        spawner: Starter,
         log: LogWriter,
         stream: str,
         parent_folder: Path,
         now: Callable[[], float],
         initialization: Initialization = "on-demand",
+        restore_limit: float = RESTORE_LIMIT,
     ) -> None:
         self.blueprint = blueprint
         self.stream = stream
@@ -90,6 +91,7 @@ class Environment:
         self._restore_duration: float | None = None
         self._billed_restore = 0
         self._restored_at = 0.0
+        self._restore_limit = restore_limit
         self._limiting: asyncio.TimerHandle | None = None
         self.copies: Copies | None = None
         """What environments are restored from, where this one is a snapshot."""
@@ -130,7 +132,7 @@ class Environment:
             self._resolve("snapshot")
         elif self._api is not None:
             self._restored_at = time.monotonic()
-            self._limiting = self._loop.call_later(RESTORE_LIMIT, self._expire, self._turn)
+            self._limiting = self._loop.call_later(self._restore_limit, self._expire, self._turn)
             self._api.restored()
 
     def on_restore_error(self, reply: Reply) -> None:
@@ -200,7 +202,7 @@ class Environment:
         )
         begun = time.monotonic()
         # Without a process to copy it initialises anew, which may take as long as for a snapshot.
-        limit = init_limit(self.initialization, blueprint.timeout) + RESTORE_LIMIT
+        limit = init_limit(self.initialization, blueprint.timeout) + self._restore_limit
         try:
             turn = await self._start_process(limit)
         except OSError:

@@ -16,7 +16,7 @@ from pathlib import Path
 from lambdaform.local.lambda_.blueprint import Blueprint
 from lambdaform.local.lambda_.family import Family
 from lambdaform.local.lambda_.output import Output
-from lambdaform.local.lambda_.processes import Order, Process, Spawner, Starter
+from lambdaform.local.lambda_.processes import Order, Process, Starter
 
 TASK = "/var/task"
 """Where Lambda has the code."""
@@ -29,7 +29,7 @@ class Sandbox:
         self,
         blueprint: Blueprint,
         *,
-        spawner: Spawner,
+        spawner: Starter,
         parent_folder: Path,
         take_line: Callable[[str], None],
         on_exit: Callable[[], None],

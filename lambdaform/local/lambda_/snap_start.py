@@ -49,9 +49,19 @@ async def publish_version(plane: Plane, blueprints: Blueprints, call: Call) -> M
     return answer
 
 
+def take_all(plane: Plane, blueprints: Blueprints) -> None:
+    """Make the snapshots that versions still wait for: those under way do not outlive a restored checkpoint."""
+    for function in list(plane.store.functions.values()):
+        _take_pending(plane, blueprints, function)
+
+
 def _begin(plane: Plane, blueprints: Blueprints, call: Call) -> None:
-    """Make the snapshots that versions wait for, in the background. One that is being made is not made twice."""
     function, _ = plane.function(call)
+    _take_pending(plane, blueprints, function)
+
+
+def _take_pending(plane: Plane, blueprints: Blueprints, function: Function) -> None:
+    """Make the snapshots that versions wait for, in the background. One that is being made is not made twice."""
     for version in function.versions.values():
         if version.state == "Pending" and version.has_snapshot:
             plane.clock.run(_take(plane, blueprints, function, version))
