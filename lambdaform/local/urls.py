@@ -106,7 +106,9 @@ class Urls:
 
         async def run(sink: Sink | None) -> Ran:
             target = self._invoking.target(reference)
-            return await self._invoking.run(target, payload, request_id=request_id, trace=trace, sink=sink)
+            return await self._invoking.run(
+                target, payload, request_id=request_id, trace=trace, sink=sink, is_rated=True
+            )
 
         try:
             if found.config.invoke_mode == "RESPONSE_STREAM":

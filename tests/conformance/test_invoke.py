@@ -426,24 +426,6 @@ def test_a_missing_function_is_named_with_its_qualifier(awslambda: Any) -> None:
 
 
 @fact(
-    "ReservedConcurrentExecutions 0",
-    "refuses with 429 and a `Reason`",
-    source="https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html",
-)
-def test_reserved_concurrency_of_nothing_switches_a_function_off(awslambda: Any, function: Maker) -> None:
-    name = function(ECHO)
-    awslambda.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
-
-    refused = refusal(awslambda.invoke, FunctionName=name)
-
-    assert refused.status == 429
-    assert refused.code == "TooManyRequestsException"
-    assert refused.body["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
-    assert refused.message == "Rate Exceeded."
-    assert refused.body["ResponseMetadata"]["HTTPHeaders"]["retry-after"] == "1"
-
-
-@fact(
     "InvocationType DryRun",
     "answers 204 and runs nothing",
     source="https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html",
@@ -481,30 +463,6 @@ def test_a_layer_is_importable_and_yields_to_the_functions_own_code(awslambda: A
     assert payload(awslambda.invoke(FunctionName=name)) == ["layer", "own"]
 
 
-@fact(
-    "ProvisionedConcurrency",
-    "environments are initialised before any event",
-    source="https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html",
-)
-def test_provisioned_environments_are_initialised_before_any_event(aws: Aws, awslambda: Any, function: Maker) -> None:
-    name = function(
-        "import os\nkind = os.environ['AWS_LAMBDA_INITIALIZATION_TYPE']\n"
-        "def handler(event, context):\n    return kind\n"
-    )
-    version = awslambda.publish_version(FunctionName=name)["Version"]
-    awslambda.put_provisioned_concurrency_config(
-        FunctionName=name, Qualifier=version, ProvisionedConcurrentExecutions=2
-    )
-    state: dict[str, Any] = {"Status": "IN_PROGRESS"}
-    for _ in range(1000):
-        state = awslambda.get_provisioned_concurrency_config(FunctionName=name, Qualifier=version)
-        if state["Status"] != "IN_PROGRESS":
-            break
-
-    assert (state["Status"], state["AvailableProvisionedConcurrentExecutions"]) == ("READY", 2)
-    assert payload(awslambda.invoke(FunctionName=name, Qualifier=version)) == "provisioned-concurrency"
-
-
 def test_the_server_survives_the_loss_of_the_handlers_parent(aws: Aws, awslambda: Any, function: Maker) -> None:
     name = function("def handler(event, context):\n    return 1\n")
     awslambda.invoke(FunctionName=name)
@@ -520,28 +478,3 @@ def test_the_server_survives_the_loss_of_the_handlers_parent(aws: Aws, awslambda
     assert "FunctionError" not in answers[-1]
     [after] = environments(aws, name)
     assert parent_of(after["pid"]) != parent
-
-
-@fact(
-    "ProvisionedConcurrency",
-    "follows its alias to another version",
-    source="https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html",
-)
-def test_provisioned_environments_follow_their_alias(awslambda: Any, function: Maker) -> None:
-    source = "import os\ndef handler(event, context):\n    return os.environ['AWS_LAMBDA_INITIALIZATION_TYPE']\n"
-    name = function(source)
-    awslambda.publish_version(FunctionName=name)
-    awslambda.update_function_configuration(FunctionName=name, Timeout=5)
-    awslambda.get_function(FunctionName=name)
-    awslambda.publish_version(FunctionName=name)
-    awslambda.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
-    awslambda.put_provisioned_concurrency_config(FunctionName=name, Qualifier="live", ProvisionedConcurrentExecutions=1)
-
-    awslambda.update_alias(FunctionName=name, Name="live", FunctionVersion="2")
-    for _ in range(1000):
-        state = awslambda.get_provisioned_concurrency_config(FunctionName=name, Qualifier="live")["Status"]
-        if state == "READY":
-            break
-    answer = awslambda.invoke(FunctionName=name, Qualifier="live")
-
-    assert (answer["ExecutedVersion"], payload(answer)) == ("2", "provisioned-concurrency")

@@ -18,28 +18,10 @@ from lambdaform.local.lambda_.endings import exit_reason
 from lambdaform.local.lambda_.invoking import decide_version
 from lambdaform.local.lambda_.permissions import decide_permitted, make_statement
 from lambdaform.local.lambda_.records import MOST_RECORDS, Record, Records
-from lambdaform.local.lambda_.running import decide_admission, stream_name
+from lambdaform.local.lambda_.running import stream_name
 from lambdaform.local.lambda_.values import Alias, Policy
 from lambdaform.local.ports import AwsFault
 from tests.local.conftest import zipped
-
-
-@pytest.mark.parametrize(
-    ("reserved", "busy", "unreserved", "admission"),
-    [
-        (None, 5, 999, "admitted"),
-        (None, 0, 1000, "ConcurrentInvocationLimitExceeded"),
-        (2, 1, 1000, "admitted"),
-        (2, 2, 0, "ReservedFunctionConcurrentInvocationLimitExceeded"),
-        (0, 0, 0, "ReservedFunctionConcurrentInvocationLimitExceeded"),
-    ],
-)
-def test_a_reservation_is_a_floor_and_a_ceiling(
-    reserved: int | None, busy: int, unreserved: int, admission: str
-) -> None:
-    decided = decide_admission(reserved=reserved, busy=busy, unreserved_busy=unreserved, unreserved_limit=1000)
-
-    assert decided == admission
 
 
 @pytest.mark.parametrize(("draw", "version"), [(0, "2"), (249_999, "2"), (250_000, "1"), (999_999, "1")])

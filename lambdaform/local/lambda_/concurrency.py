@@ -11,11 +11,12 @@ from typing import Literal
 import attrs
 
 from lambdaform.local.lambda_ import aliases
+from lambdaform.local.lambda_.admission import ACCOUNT_CONCURRENCY, UNRESERVED_MINIMUM
 from lambdaform.local.lambda_.blueprints import Blueprints
 from lambdaform.local.lambda_.code import LARGEST_UNZIPPED, LARGEST_UPLOAD
-from lambdaform.local.lambda_.naming import LATEST
+from lambdaform.local.lambda_.naming import LATEST, is_version
 from lambdaform.local.lambda_.plane import Plane, invalid
-from lambdaform.local.lambda_.running import ACCOUNT_CONCURRENCY, UNRESERVED_MINIMUM, Key
+from lambdaform.local.lambda_.running import Key
 from lambdaform.local.lambda_.values import Function, Provisioned, Version
 from lambdaform.local.operations import page
 from lambdaform.local.ports import AwsFault, Call, Json
@@ -64,11 +65,13 @@ async def put_provisioned_concurrency_config(plane: Plane, blueprints: Blueprint
     if version.has_snapshot:
         raise invalid("Provisioned Concurrency is not supported for SnapStart enabled functions.")
     wanted: int = call.params["ProvisionedConcurrentExecutions"]
+    _check_other(plane, function, qualifier)
     if function.reserved_concurrency is not None and wanted > function.reserved_concurrency:
         raise invalid(
             "Requested Provisioned Concurrency should not be greater than the reservedConcurrentExecution for function"
         )
-    free = ACCOUNT_CONCURRENCY - plane.store.reserved(call.account, call.region)
+    held = function.provisioned.get(qualifier)
+    free = ACCOUNT_CONCURRENCY - plane.store.claimed(call.account, call.region) + (held.requested if held else 0)
     if function.reserved_concurrency is None and wanted > free - UNRESERVED_MINIMUM:
         lead = "Specified ConcurrentExecutions for function"
         raise invalid(
@@ -186,6 +189,18 @@ async def _prepare(
         return attrs.evolve(now, provisioned={**now.provisioned, qualifier: done})
 
     plane.store.change((function.account, function.region, function.name), change)
+
+
+def _check_other(plane: Plane, function: Function, qualifier: str) -> None:
+    """Refuse a version that an alias provisions already, or an alias of a version that is provisioned itself."""
+    version = plane.resolve(function, qualifier)
+    for other in function.provisioned:
+        if other != qualifier and plane.resolve(function, other).number == version.number:
+            raise invalid(
+                "Version is pointed by a Provisioned Concurrency alias"
+                if is_version(qualifier)
+                else "Alias can't be used for Provisioned Concurrency configuration on an already Provisioned version"
+            )
 
 
 def _unqualified(plane: Plane, call: Call) -> Function:

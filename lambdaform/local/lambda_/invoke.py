@@ -34,7 +34,12 @@ async def invoke(plane: Plane, invoking: Invoking, call: Call) -> Mapping[str, J
         request_id = invoking.enqueue(target, payload, source=_API, trace=trace)
         return {"StatusCode": 202, "ResponseMetadata": {"RequestId": request_id}}
     ran = await invoking.run(
-        target, payload, request_id=call.request_id, trace=trace, client_context=_client_context(call)
+        target,
+        payload,
+        request_id=call.request_id,
+        trace=trace,
+        client_context=_client_context(call),
+        is_rated=True,
     )
     return {
         "StatusCode": 200,
@@ -70,7 +75,15 @@ async def invoke_with_response_stream(plane: Plane, invoking: Invoking, call: Ca
 
     def run(sink: Sink) -> Awaitable[Ran]:
         trace = call.headers.get("x-amzn-trace-id")
-        return invoking.run(target, payload, request_id=call.request_id, trace=trace, client_context=context, sink=sink)
+        return invoking.run(
+            target,
+            payload,
+            request_id=call.request_id,
+            trace=trace,
+            client_context=context,
+            sink=sink,
+            is_rated=True,
+        )
 
     streamed = Streamed(run)
     await streamed.begun()

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from collections.abc import Callable
 from typing import cast
 
 import attrs
 
+from lambdaform.local.clock import VirtualClock
 from lambdaform.local.faults import Faults
+from lambdaform.local.lambda_.admission import (
+    ACCOUNT_CONCURRENCY,
+    REQUESTS_PER_ENVIRONMENT,
+    Limits,
+    Place,
+    Rate,
+    Reason,
+)
 from lambdaform.local.lambda_.blueprints import Blueprints
 from lambdaform.local.lambda_.environment import Ending
 from lambdaform.local.lambda_.metrics import Metrics, Unit
@@ -17,7 +27,7 @@ from lambdaform.local.lambda_.naming import LATEST, Reference, is_version, refer
 from lambdaform.local.lambda_.permissions import decide_permitted
 from lambdaform.local.lambda_.plane import Plane, conflict, function_missing
 from lambdaform.local.lambda_.records import Record, Records
-from lambdaform.local.lambda_.running import ACCOUNT_CONCURRENCY, Key, RestoreFailed
+from lambdaform.local.lambda_.running import Key, RestoreFailed
 from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Event
 from lambdaform.local.lambda_.values import Alias, AsyncConfig, Function, Version
 from lambdaform.local.ports import ACCOUNT, RECURSION, AwsFault, FunctionSettings, Json, Outcome
@@ -67,6 +77,7 @@ class Invoking:
         self._faults = faults
         self._trace = trace
         self._metrics = metrics
+        self._rates: dict[str, Rate] = {}
 
     # ports.Invoker
 
@@ -79,7 +90,8 @@ class Invoking:
             target = self.target(self._refer(function, region))
             ran = await self.run(target, payload, request_id=request_id, trace=trace)
             if self._faults.delivers_twice and ran.outcome.function_error is None:
-                await self.run(target, payload, request_id=request_id, trace=trace)
+                with contextlib.suppress(AwsFault):  # how the copy of an event fares is nobody's outcome
+                    await self.run(target, payload, request_id=request_id, trace=trace)
             return ran.outcome
         except AwsFault as fault:
             return refused(fault, request_id)
@@ -136,10 +148,13 @@ class Invoking:
         trace: str | None = None,
         client_context: str | None = None,
         sink: Callable[[bytes, str], None] | None = None,
+        is_rated: bool = False,
     ) -> Ran:
         """Run a version once; `sink` gets the pieces of an answer that is streamed, with its content type.
 
-        Raises `AwsFault` when it does not run at all."""
+        Requests from outside are `is_rated`: so many are let in within a second. Raises `AwsFault` when it does not
+        run at all.
+        """
         function, version = target.function, target.version
         if version.state in ("Pending", "Failed"):
             text = (
@@ -157,17 +172,15 @@ class Invoking:
             self._count(target, self._plane.clock.now(), ("RecursiveInvocationsDropped", 1, "Count"))
             raise recursive()
         strike = self._faults.take(function.arn)
-        admission = self._plane.fleet.admit(
-            key,
-            reserved=function.reserved_concurrency,
-            unreserved_limit=ACCOUNT_CONCURRENCY - self._plane.store.reserved(function.account, function.region),
-        )
+        limits = self._limits(target)
+        place = self._refused_by_rate(function, limits) if is_rated else None
+        place = place or self._plane.fleet.admit(key, limits)
         if strike == "throttle":
-            admission = "ConcurrentInvocationLimitExceeded"
-        if admission != "admitted":
-            self._trace.add("refusal", target.arn, request_id=request_id, reason=admission)
+            place = "ConcurrentInvocationLimitExceeded"
+        if place != "provisioned" and place != "on-demand":
+            self._trace.add("refusal", target.arn, request_id=request_id, reason=place)
             self._count(target, self._plane.clock.now(), ("Throttles", 1, "Count"))
-            raise throttled(admission)
+            raise throttled(place)
         started = self._plane.clock.now()
         segment = self._plane.ids.hex(16)
         attempt = self._records.attempts(request_id) + 1
@@ -180,7 +193,7 @@ class Invoking:
             client_context=client_context,
             sink=sink,
         )
-        busy, unreserved = self._plane.fleet.busy(key)
+        busy = self._plane.fleet.busy(key)
         lasts = self._faults.duration(function.arn)
         if lasts >= blueprint.timeout and strike is None:
             strike, lasts = "timeout", blueprint.timeout
@@ -189,6 +202,7 @@ class Invoking:
                 key,
                 blueprint,
                 event,
+                place=place,
                 is_reserved=function.reserved_concurrency is not None,
                 strike=strike,
                 lasts=lasts,
@@ -205,10 +219,11 @@ class Invoking:
             ("Errors", int(ending.is_error), "Count"),
             ("Throttles", 0, "Count"),
             ("Duration", ending.report.duration, "Milliseconds"),
-            ("ConcurrentExecutions", busy + 1, "Count"),
+            ("ConcurrentExecutions", busy.function + 1, "Count"),
+            *_of_provisioned(place, limits, busy.provisioned),
         )
-        if function.reserved_concurrency is None:
-            value = ("UnreservedConcurrentExecutions", unreserved + 1.0, "Count")
+        if function.reserved_concurrency is None and place == "on-demand":
+            value = ("UnreservedConcurrentExecutions", busy.unreserved + 1.0, "Count")
             self._metrics.count(started, function.region, "", value)
         self._records.add(
             Record(
@@ -226,6 +241,34 @@ class Invoking:
             )
         )
         return Ran(Outcome(200, ending.payload, error, version.number, request_id), ending.log, ending.is_streamed)
+
+    def _limits(self, target: Target) -> Limits:
+        function, version = target.function, target.version
+        found = function.provisioned
+        ready = 0
+        for qualifier, config in found.items():
+            alias = function.aliases.get(qualifier)
+            if config.status == "READY" and (qualifier if alias is None else alias.version) == version.number:
+                ready = config.requested
+        return Limits(
+            reserved=function.reserved_concurrency,
+            provisioned=ready,
+            function_provisioned=sum(each.requested for each in found.values()) if found else 0,
+            unreserved=ACCOUNT_CONCURRENCY - self._plane.store.claimed(function.account, function.region),
+        )
+
+    def _refused_by_rate(self, function: Function, limits: Limits) -> Reason | None:
+        """Why a request is one too many in this second; there is no such thing where time stands still meanwhile."""
+        if isinstance(self._plane.clock, VirtualClock):
+            return None
+        now = self._plane.clock.now()
+        if limits.reserved is not None:
+            rate = self._rates.setdefault(function.arn, Rate())
+            allowed = rate.take(now, REQUESTS_PER_ENVIRONMENT * limits.reserved) or limits.reserved == 0
+            return None if allowed else "ReservedFunctionInvocationRateLimitExceeded"
+        rate = self._rates.setdefault(function.region, Rate())
+        allowed = rate.take(now, REQUESTS_PER_ENVIRONMENT * ACCOUNT_CONCURRENCY)
+        return None if allowed else "FunctionInvocationRateLimitExceeded"
 
     def _count(self, target: Target, at: float, *values: tuple[str, float, Unit]) -> None:
         function = target.function
@@ -281,6 +324,19 @@ class Invoking:
         """A trace header for what came without one."""
         root = f"1-{int(self._plane.clock.now()):08x}-{self._plane.ids.hex(24)}"
         return f"Root={root};Parent={segment};Sampled=0"
+
+
+def _of_provisioned(place: Place, limits: Limits, busy: int) -> list[tuple[str, float, Unit]]:
+    """What is counted of a version that has environments kept ready."""
+    if not limits.provisioned:
+        return []
+    if place == "on-demand":
+        return [("ProvisionedConcurrencySpilloverInvocations", 1, "Count")]
+    return [
+        ("ProvisionedConcurrencyInvocations", 1, "Count"),
+        ("ProvisionedConcurrentExecutions", busy + 1, "Count"),
+        ("ProvisionedConcurrencyUtilization", (busy + 1) / limits.provisioned, "Count"),
+    ]
 
 
 def error_of(ending: Ending) -> str | None:

@@ -12,11 +12,21 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 import attrs
 
+from lambdaform.local.clock import VirtualClock
 from lambdaform.local.faults import Strike
+from lambdaform.local.lambda_.admission import (
+    REQUESTS_PER_ENVIRONMENT,
+    Bucket,
+    Limits,
+    Place,
+    Rate,
+    Reason,
+    Use,
+    decide_admission,
+)
 from lambdaform.local.lambda_.blueprint import Blueprint, LogWriter
 from lambdaform.local.lambda_.endings import Turn
 from lambdaform.local.lambda_.environment import Ending, Environment, Initialization
@@ -24,25 +34,8 @@ from lambdaform.local.lambda_.processes import Spawner
 from lambdaform.local.lambda_.runtime_api import Event
 from lambdaform.local.ports import Clock
 
-ACCOUNT_CONCURRENCY = 1000
-"""Environments busy at once in an account's Region. https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html"""
-UNRESERVED_MINIMUM = 100
 IDLE_LIFE = 600.0
 """Seconds an idle environment is kept; AWS promises nothing here and usually keeps them some minutes."""
-
-Admission = Literal[
-    "admitted", "ReservedFunctionConcurrentInvocationLimitExceeded", "ConcurrentInvocationLimitExceeded"
-]
-
-
-def decide_admission(*, reserved: int | None, busy: int, unreserved_busy: int, unreserved_limit: int) -> Admission:
-    """Whether one more invocation of a function may run now.
-
-    A reservation is a floor and a ceiling for its function; all functions without one share what is left.
-    """
-    if reserved is not None:
-        return "admitted" if busy < reserved else "ReservedFunctionConcurrentInvocationLimitExceeded"
-    return "admitted" if unreserved_busy < unreserved_limit else "ConcurrentInvocationLimitExceeded"
 
 
 def stream_name(now: float, *, name: str, version: str, is_shared_group: bool, unique: str) -> str:
@@ -69,6 +62,18 @@ class RestoreFailed(Exception):
     def __init__(self, turn: Turn) -> None:
         super().__init__(f"the environment could not be restored: {turn}")
         self.turn: Turn = turn
+
+
+@attrs.frozen
+class Busy:
+    """Environments at work."""
+
+    function: int
+    """Of one function."""
+    provisioned: int
+    """Those of them that are provisioned."""
+    unreserved: int
+    """On demand, of all functions of the Region without a reservation."""
 
 
 @attrs.define(eq=False)
@@ -107,23 +112,51 @@ class Fleet:
         self._is_swept = is_swept
         self._new_hex = new_hex
         self._pools: dict[Key, _Pool] = {}
-        self._busy: Counter[tuple[str, str, str]] = Counter()
+        self._on_demand: Counter[tuple[str, str, str]] = Counter()
+        self._provisioned: Counter[tuple[str, str, str]] = Counter()
         self._unreserved: Counter[tuple[str, str]] = Counter()
+        self._scaling: dict[tuple[str, str, str], Bucket] = {}
+        self._rates: dict[Key, Rate] = {}
         self._sweeping = False
         folder.mkdir(parents=True, exist_ok=True)
 
-    def admit(self, key: Key, *, reserved: int | None, unreserved_limit: int) -> Admission:
-        """Whether another event for `key`'s function may be served now; when it may, `serve` must follow at once."""
-        return decide_admission(
-            reserved=reserved,
-            busy=self._busy[(key.account, key.region, key.name)],
-            unreserved_busy=self._unreserved[(key.account, key.region)],
-            unreserved_limit=unreserved_limit,
+    def admit(self, key: Key, limits: Limits) -> Place | Reason:
+        """Where another event for `key` may be served now; when it may, `serve` must follow at once."""
+        pool = self._pools.get(key)
+        function = (key.account, key.region, key.name)
+        use = Use(
+            on_demand=self._on_demand[function],
+            unreserved=self._unreserved[(key.account, key.region)],
+            has_ready=bool(limits.provisioned) and pool is not None and self._may_use_ready(key, pool, limits),
         )
+        place = decide_admission(limits, use)
+        if (
+            place == "on-demand"
+            and not (pool is not None and _first(pool, "on-demand"))
+            and not self._may_grow(function)
+        ):
+            return "ConcurrentInvocationLimitExceeded"
+        return place
 
-    def busy(self, key: Key) -> tuple[int, int]:
-        """Environments at work now: of `key`'s function, and of all functions of the Region without a reservation."""
-        return self._busy[(key.account, key.region, key.name)], self._unreserved[(key.account, key.region)]
+    def _may_use_ready(self, key: Key, pool: _Pool, limits: Limits) -> bool:
+        if _first(pool, "provisioned") is None:
+            return False
+        if isinstance(self._clock, VirtualClock):
+            return True  # handlers take no time there, so that any number of requests comes in one second
+        rate = self._rates.setdefault(key, Rate())
+        return rate.take(self._clock.now(), REQUESTS_PER_ENVIRONMENT * limits.provisioned)
+
+    def _may_grow(self, function: tuple[str, str, str]) -> bool:
+        return self._scaling.setdefault(function, Bucket(at=self._clock.now())).take(self._clock.now())
+
+    def busy(self, key: Key) -> Busy:
+        """How much is at work now."""
+        function, region = (key.account, key.region, key.name), (key.account, key.region)
+        return Busy(
+            self._on_demand[function] + self._provisioned[function],
+            self._provisioned[function],
+            self._unreserved[region],
+        )
 
     async def serve(
         self,
@@ -131,6 +164,7 @@ class Fleet:
         blueprint: Blueprint,
         event: Event,
         *,
+        place: Place = "on-demand",
         is_reserved: bool,
         strike: Strike | None = None,
         lasts: float = 0.0,
@@ -141,14 +175,19 @@ class Fleet:
         Raises `RestoreFailed` when it cannot be restored from its version's snapshot.
         """
         function, region = (key.account, key.region, key.name), (key.account, key.region)
-        self._busy[function] += 1
-        if not is_reserved:
-            self._unreserved[region] += 1
+        counter = self._provisioned if place == "provisioned" else self._on_demand
+        is_unreserved = place == "on-demand" and not is_reserved
+        counter[function] += 1
+        self._unreserved[region] += is_unreserved
         pool = self._pools.get(key)
         if pool is None:
             pool = self._pools[key] = _Pool()
         self._recycle(pool)
-        environment = pool.idle.pop() if pool.idle else self._make(key, blueprint)
+        environment = _first(pool, place)
+        if environment is None:
+            environment = self._make(key, blueprint)
+        else:
+            pool.idle.remove(environment)
         pool.busy.add(environment)
         try:
             async with self._clock.turn():
@@ -162,9 +201,8 @@ class Fleet:
             environment.retire()
             raise
         finally:
-            self._busy[function] -= 1
-            if not is_reserved:
-                self._unreserved[region] -= 1
+            counter[function] -= 1
+            self._unreserved[region] -= is_unreserved
             pool.busy.discard(environment)
             if pool.is_retired or environment.is_retired:
                 environment.retire()
@@ -305,6 +343,15 @@ class Fleet:
         for environment in expired(pool.idle, self._clock.now() - IDLE_LIFE):
             pool.idle.remove(environment)
             environment.retire()
+
+
+def _first(pool: _Pool, place: Place) -> Environment | None:
+    """The idle environment that serves next: the one of its place that was used last."""
+    is_provisioned = place == "provisioned"
+    for environment in reversed(pool.idle):
+        if (environment.initialization == "provisioned-concurrency") == is_provisioned:
+            return environment
+    return None
 
 
 def expired(idle: Sequence[Environment], oldest: float) -> list[Environment]:

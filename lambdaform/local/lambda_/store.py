@@ -34,6 +34,8 @@ class Store:
         self.signing: dict[str, SigningConfig] = {}
         """By ARN."""
         self._reserved: Counter[tuple[str, str]] = Counter()
+        self._provisioned: Counter[tuple[str, str]] = Counter()
+        """Of functions that reserve nothing."""
 
     def put(self, function: Function) -> Function:
         """Keep a function's new value."""
@@ -50,6 +52,10 @@ class Store:
     def reserved(self, account: str, region: str) -> int:
         """The concurrency that functions of an account reserve in a Region; asked on every invocation."""
         return self._reserved[(account, region)]
+
+    def claimed(self, account: str, region: str) -> int:
+        """The concurrency no function may use but those it is set aside for; asked on every invocation."""
+        return self._reserved[(account, region)] + self._provisioned[(account, region)]
 
     def change(self, key: Key, change: Callable[[Function], Function]) -> None:
         """Replace a function that may have gone in the meantime."""
@@ -86,6 +92,7 @@ class Store:
         """Go back to a checkpoint."""
         self.functions = dict(snapshot.functions)
         self._reserved.clear()
+        self._provisioned.clear()
         for function in self.functions.values():
             self._reserve(function, 1)
         self.layers = dict(snapshot.layers)
@@ -93,5 +100,10 @@ class Store:
         self.signing = dict(snapshot.signing)
 
     def _reserve(self, function: Function | None, sign: int) -> None:
-        if function is not None and function.reserved_concurrency:
-            self._reserved[(function.account, function.region)] += sign * function.reserved_concurrency
+        if function is None:
+            return
+        region = (function.account, function.region)
+        if function.reserved_concurrency is not None:
+            self._reserved[region] += sign * function.reserved_concurrency
+        elif function.provisioned:
+            self._provisioned[region] += sign * sum(each.requested for each in function.provisioned.values())

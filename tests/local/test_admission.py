@@ -1,0 +1,52 @@
+"""Where an invocation runs, and when it may not: rules over numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+from lambdaform.local.lambda_.admission import Bucket, Limits, Rate, Use, decide_admission
+
+
+def limits(*, reserved: int | None = None, provisioned: int = 0, unreserved: int = 1000) -> Limits:
+    return Limits(reserved, provisioned, provisioned, unreserved)
+
+
+@pytest.mark.parametrize(
+    ("reserved", "busy", "unreserved", "decision"),
+    [
+        (None, 5, 999, "on-demand"),
+        (None, 0, 1000, "ConcurrentInvocationLimitExceeded"),
+        (2, 1, 1000, "on-demand"),
+        (2, 2, 0, "ReservedFunctionConcurrentInvocationLimitExceeded"),
+        (0, 0, 0, "ReservedFunctionConcurrentInvocationLimitExceeded"),
+    ],
+)
+def test_a_reservation_is_a_floor_and_a_ceiling(
+    reserved: int | None, busy: int, unreserved: int, decision: str
+) -> None:
+    assert decide_admission(limits(reserved=reserved), Use(busy, unreserved, has_ready=False)) == decision
+
+
+def test_a_provisioned_environment_is_used_whatever_else_is_busy() -> None:
+    assert decide_admission(limits(provisioned=1), Use(0, 1000, has_ready=True)) == "provisioned"
+
+
+def test_what_is_provisioned_leaves_the_rest_of_the_reservation() -> None:
+    held = limits(reserved=3, provisioned=2)
+
+    assert decide_admission(held, Use(0, 0, has_ready=False)) == "on-demand"
+    assert decide_admission(held, Use(1, 0, has_ready=False)) == "ReservedFunctionConcurrentInvocationLimitExceeded"
+
+
+def test_a_function_grows_by_a_thousand_and_then_by_a_hundred_a_second() -> None:
+    bucket = Bucket(at=50.0)
+
+    assert sum(bucket.take(50.0) for _ in range(1200)) == 1000
+    assert sum(bucket.take(51.0) for _ in range(1200)) == 100
+    assert sum(bucket.take(5000.0) for _ in range(1200)) == 1000  # what was not used does not add up
+
+
+def test_a_rate_begins_anew_every_second() -> None:
+    rate = Rate()
+
+    assert [rate.take(at, 2) for at in (7.0, 7.5, 7.9, 8.0)] == [True, True, False, True]
