@@ -471,6 +471,39 @@ def test_an_event_invoke_config_is_put_changed_and_deleted(awslambda: Any, funct
     assert missing.message == f"The function {arn_of(name)}:$LATEST doesn't have an EventInvokeConfig"
 
 
+@fact(
+    "TagResource",
+    "keys that begin with `aws:` are AWS's own",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/configuration-tags.html",
+)
+def test_tags_of_aws_are_refused(awslambda: Any, function: Maker) -> None:
+    name = function(ECHO)
+
+    later = refusal(awslambda.tag_resource, Resource=arn_of(name), Tags={"aws:team": "a"})
+    at_once = refusal(
+        awslambda.create_function,
+        FunctionName=unique(),
+        Runtime="python3.11",
+        Handler="app.handler",
+        Role=ROLE,
+        Code={"ZipFile": zipped({"app.py": ECHO})},
+        Tags={"aws:team": "a"},
+    )
+
+    assert (later.code, at_once.code) == ("InvalidParameterValueException", "InvalidParameterValueException")
+
+
+@fact(
+    "ListFunctions",
+    "a MasterRegion goes with all versions only",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_ListFunctions.html",
+)
+def test_a_master_region_goes_with_all_versions_only(awslambda: Any) -> None:
+    refused = refusal(awslambda.list_functions, MasterRegion="us-east-1")
+
+    assert refused.code == "InvalidParameterValueException"
+
+
 @fact("TagResource", "tags come and go", source="https://docs.aws.amazon.com/lambda/latest/api/API_TagResource.html")
 def test_tags_come_and_go(awslambda: Any, function: Maker) -> None:
     name = function(ECHO, Tags={"a": "1"})

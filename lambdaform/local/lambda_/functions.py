@@ -16,6 +16,7 @@ from lambdaform.local.lambda_.code import LARGEST_UPLOAD, check_unzipped
 from lambdaform.local.lambda_.naming import LATEST, is_version
 from lambdaform.local.lambda_.plane import Plane, check_revision, conflict, invalid
 from lambdaform.local.lambda_.store import Key
+from lambdaform.local.lambda_.tags import check_tags
 from lambdaform.local.lambda_.values import Code, Function, Version
 from lambdaform.local.lambda_.versions import publish
 from lambdaform.local.operations import page
@@ -24,7 +25,6 @@ from lambdaform.local.ports import AwsFault, Call, Json
 LARGEST_REQUEST = 70_167_211
 """Bytes of a CreateFunction or UpdateFunctionCode request."""
 PAGE = 50
-MOST_TAGS = 50
 
 
 async def create_function(plane: Plane, call: Call) -> Mapping[str, Json]:
@@ -37,8 +37,7 @@ async def create_function(plane: Plane, call: Call) -> Mapping[str, Json]:
             f"Member must have length less than or equal to {configuration.LONGEST_NAME}"
         )
         raise AwsFault("ValidationException", text, type=None)
-    if len(params.get("Tags", {})) > MOST_TAGS:
-        raise invalid("Number of tags exceeds resource tag limit.")
+    check_tags(params.get("Tags", {}))
     settings = configuration.created(params, reference.name)
     key: Key = (call.account, call.region, reference.name)
     if key in plane.store.functions:
@@ -104,6 +103,8 @@ async def get_function_configuration(plane: Plane, call: Call) -> Mapping[str, J
 async def list_functions(plane: Plane, call: Call) -> Mapping[str, Json]:
     """`$LATEST` of every function, or every version of all of them."""
     found: list[Json] = []
+    if call.params.get("MasterRegion") and call.params.get("FunctionVersion") != "ALL":
+        raise invalid("MasterRegion is supported only with FunctionVersion ALL.")
     for function in plane.store.functions_in(call.account, call.region):
         versions = [function.latest]
         if call.params.get("FunctionVersion") == "ALL":

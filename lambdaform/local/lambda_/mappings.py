@@ -12,6 +12,7 @@ import attrs
 from lambdaform.local.event_sources import DEFAULTS, check_change, kind_of, place_of, shown_group, tidied
 from lambdaform.local.lambda_.naming import Reference, refer
 from lambdaform.local.lambda_.plane import Plane, conflict, invalid, resource_missing
+from lambdaform.local.lambda_.tags import check_tags
 from lambdaform.local.lambda_.values import MappingState, SourceMapping
 from lambdaform.local.operations import page
 from lambdaform.local.ports import AwsFault, Call, EventMapping, Json
@@ -35,6 +36,7 @@ async def create_event_source_mapping(plane: Plane, call: Call) -> Mapping[str, 
     for other in plane.store.mappings.values():
         if place_of(other.source_arn, other.settings) == place and other.function_arn == function_arn:
             raise conflict(_duplicate(other))
+    check_tags(params.get("Tags", {}))
     uuid = plane.ids.uuid()
     given = {key: value for key, value in params.items() if key not in _NOT_SETTINGS}
     mapping = SourceMapping(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import attrs
 
 from lambdaform.local.lambda_.plane import Plane, conflict
+from lambdaform.local.lambda_.tags import check_tags
 from lambdaform.local.lambda_.values import SigningConfig
 from lambdaform.local.operations import page
 from lambdaform.local.ports import AwsFault, Call, Json
@@ -17,6 +18,7 @@ PAGE = 50
 async def create_code_signing_config(plane: Plane, call: Call) -> Mapping[str, Json]:
     """A new configuration."""
     id_ = f"csc-{plane.ids.hex(17)}"
+    check_tags(call.params.get("Tags", {}))
     config = SigningConfig(
         id=id_,
         arn=f"arn:aws:lambda:{call.region}:{call.account}:code-signing-config:{id_}",

@@ -17,10 +17,20 @@ async def tag_resource(plane: Plane, call: Call) -> Mapping[str, Json]:
     """Add tags, or change their values."""
     tags, put = _tags(plane, call)
     merged = {**tags, **call.params["Tags"]}
-    if len(merged) > MOST_TAGS:
-        raise invalid("Number of tags exceeds resource tag limit.")
+    check_tags(merged)
     put(merged)
     return {}
+
+
+def check_tags(tags: Mapping[str, str]) -> None:
+    """Refuse tags that AWS keeps for itself, and too many. Raises `AwsFault`.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-tags.html
+    """
+    if len(tags) > MOST_TAGS:
+        raise invalid("Number of tags exceeds resource tag limit.")
+    if any(key.lower().startswith("aws:") for key in tags):
+        raise invalid("Tag keys that begin with aws: are reserved for AWS.")
 
 
 async def untag_resource(plane: Plane, call: Call) -> Mapping[str, Json]:
