@@ -108,7 +108,7 @@ class LocalAws:
         self.ids = SeededIds() if options.clock == "virtual" else RandomIds()
         self._private = PrivateFolder()
         self.folder = self._private.path
-        self.data = MotoServices(clock=self.clock)
+        self.data = MotoServices(clock=self.clock, port=lambda: self.port)
         self.trace = Trace(self.clock.now)
         self.metrics = Metrics(self.data)
         self.plumbing = Plumbing(

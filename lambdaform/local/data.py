@@ -82,13 +82,19 @@ class MotoServices:
     """`DataServices` by moto. One process, one request at a time, in the order they came.
 
     The process sees the clock's time where that is not the machine's; with a virtual clock its random ids come from
-    `seed`.
+    `seed`. `port` is where the whole local AWS listens: services behind the door call others through it.
     """
 
     def __init__(
-        self, *, clock: Clock | None = None, seed: int | None = None, executable: str = sys.executable
+        self,
+        *,
+        clock: Clock | None = None,
+        seed: int | None = None,
+        executable: str = sys.executable,
+        port: Callable[[], int] = lambda: 0,
     ) -> None:
         self._clock = clock
+        self._port = port
         self._virtual = clock if isinstance(clock, VirtualClock) else None
         self._seed = 0 if seed is None and self._virtual is not None else seed
         self._executable = executable
@@ -215,6 +221,7 @@ class MotoServices:
         if channel.reader is None or channel.writer is None:
             channel.reader, channel.writer = await asyncio.open_connection(sock=channel.ours)
             await self._frame(channel.reader)  # says that it is ready
+        meta["port"] = self._port()
         if self._virtual is not None:
             meta["now"] = self._virtual.now()
         elif isinstance(self._clock, SystemClock) and not self._clock.is_real:

@@ -60,9 +60,11 @@ def main(arguments: list[str]) -> None:
 
 
 def _load(seed: int | None) -> Wsgi:
+    from moto.core.config import default_user_config
     from moto.moto_api._internal import mock_random
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+    default_user_config["stepfunctions"] = {"execute_state_machine": True}
     application = cast(Wsgi, DomainDispatcherApplication(create_backend_app))
     for service, operation, form in _WARMED:
         headers = {
@@ -107,6 +109,8 @@ def _serve(channel: socket.socket, application: Wsgi) -> None:
         meta, body = frame
         match meta["do"]:
             case "request":
+                # Where the tasks of state machines find Lambda, queues and topics: at the front, like everybody.
+                os.environ["MOTO_PORT"] = str(meta.get("port") or 0)
                 with travel.to(meta.get("now")):
                     answer, content = _answer(application, meta, body)
                 _send(channel, answer, content)
