@@ -53,3 +53,8 @@ class Blueprint:
     launch: Launch = attrs.field(factory=Launch)
     has_snapshot: bool = False
     """Whether its environments are restored from a snapshot: a published version with SnapStart."""
+    handler: str = ""
+    extensions: Sequence[str] = ()
+    """The external ones, by name."""
+    extensions_folder: str = "/opt/extensions"
+    """Where they are, as they see it themselves."""

@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from lambdaform.local.lambda_.processes import Process
@@ -20,12 +21,17 @@ _THOROUGH = 0.04
 
 
 class Family:
-    """Watches one process and what it started. `close` it in the end. Where there is no /proc, it sees nothing."""
+    """Watches one process, its companions, and what they started. `close` it in the end.
 
-    def __init__(self, process: Process) -> None:
+    Where there is no /proc, it sees nothing.
+    """
+
+    def __init__(self, process: Process, companions: Sequence[Process] = ()) -> None:
         self._process = process
+        self._companions = companions
         self._memory = _open(process.pid, "statm")
-        roots = [process.pid] if process.first is None else [process.pid, process.first]
+        roots = [process.pid, *(each.pid for each in companions)]
+        roots += [] if process.first is None else [process.first]
         self._children = [descriptor for pid in roots if (descriptor := _open(pid, f"task/{pid}/children")) is not None]
         self._stopped: list[int] = []
         self._look_again = 0.0
@@ -49,18 +55,20 @@ class Family:
 
     def others(self) -> list[int]:
         """Every process but the handler's own and the first one."""
+        companions = [each.pid for each in self._companions if not each.exited.done()]
         if not any(_read(descriptor) for descriptor in self._children):
-            return []
-        found = _below(self._process.pid)
+            return companions
+        found = [*companions, *(each for pid in (self._process.pid, *companions) for each in _below(pid))]
         if self._process.first is not None:
             found += [pid for pid in _below(self._process.first) if pid not in found]
         return found
 
     def stop(self) -> None:
-        """Stop those outside of the handler's group."""
+        """Stop those outside of the groups of the handler and its companions."""
+        known = {self._process.pid, *(each.pid for each in self._companions)}
         for pid in self.others():
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                if os.getpgid(pid) != self._process.pid:
+                if os.getpgid(pid) not in known:
                     os.kill(pid, signal.SIGSTOP)
                     self._stopped.append(pid)
 

@@ -23,6 +23,8 @@ _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
 _CAPABILITIES = struct.pack("II", 0x20080522, 0)  # of this process, in the newest layout
 _SYS_MOUNT_SETATTR = 442  # the same number on every architecture
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_SYS_CLONE = {"x86_64": 56, "aarch64": 220}
+_CLONE_PARENT = 0x00008000
 _AT_RECURSIVE = 0x8000
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -86,6 +88,20 @@ def die_with(parent: int | None) -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if parent is not None and os.getppid() != parent:
         os._exit(1)
+
+
+def fork_sibling() -> int:
+    """Fork a process in the same namespaces whose parent is this one's own parent; 0 in the copy.
+
+    The copy must become a program at once: nobody has told its interpreter that it is another process now.
+    """
+    number = _SYS_CLONE.get(os.uname().machine)
+    if number is None:
+        raise OSError(f"clone is not known for {os.uname().machine}")
+    flags = ctypes.c_ulong(_CLONE_PARENT | signal.SIGCHLD)
+    pid: int = _LIBC.syscall(number, flags, None, None, None, None)
+    _check(pid, "clone")
+    return pid
 
 
 def adopt_orphans() -> None:

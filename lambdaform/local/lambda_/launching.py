@@ -54,6 +54,18 @@ def wrapped(launch: Launch, wrapper: str | None, *, python: tuple[str, ...]) -> 
     return launch if not wrapper else Launch((wrapper, *(launch.arguments or python)))
 
 
+def extensions(layers: Path | None) -> tuple[str, ...]:
+    """The names of the external extensions that layers bring: every file right in `extensions`, by name.
+
+    One that cannot be executed is one too: it fails when it is started.
+    https://docs.aws.amazon.com/lambda/latest/dg/lambda-extensions.html
+    """
+    folder = layers / "extensions" if layers is not None else None
+    if folder is None or not folder.is_dir():
+        return ()
+    return tuple(sorted(path.name for path in folder.iterdir() if path.is_file()))
+
+
 def bootstrap(task: str, opt: str, code: Path, layers: Path | None) -> Launch:
     """The program of a custom runtime: in the package, else in a layer. The first two are what the handler sees."""
     seen = [f"{task}/bootstrap", f"{opt}/bootstrap"]

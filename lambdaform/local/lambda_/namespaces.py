@@ -27,6 +27,8 @@ SHOWN = "shown.json"
 LANG = "/var/lang"
 UID, GID, USER = 993, 990, "sbx_user1051"
 """AWS's sandbox user."""
+SANDBOX = "sandbox.localdomain sandbox"
+"""The environment itself. https://docs.aws.amazon.com/lambda/latest/dg/telemetry-api.html#telemetry-api-destination"""
 _SYSTEM = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "etc", "sys", "nix", "gnu")
 """What is shown of the machine. Everything else is not there: homes, projects, other programs' sockets and files."""
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
@@ -80,6 +82,7 @@ def build(folder: Path) -> None:
     (root / BACK_DOOR[1:]).mkdir()
     _make_devices(root / "dev")
     _make_users(folder, root / "etc")
+    _make_hosts(folder, root / "etc")
     _show_name_servers(root)
     kernel.bind(os.path.realpath(sys.base_prefix), str(root / LANG[1:]))
     for place, prefix in json.loads((folder / SHOWN).read_text()).items():
@@ -253,6 +256,16 @@ def _make_users(folder: Path, etc: Path) -> None:
             (made / name).write_text(text)
             (made / name).chmod(0o644)
             kernel.bind(str(made / name), str(etc / name))
+
+
+def _make_hosts(folder: Path, etc: Path) -> None:
+    """Know by the names that Lambda has for it where an extension listens for telemetry."""
+    hosts = etc / "hosts"
+    if hosts.is_file():
+        made = folder / "etc" / "hosts"
+        made.write_text(f"{hosts.read_text().rstrip()}\n127.0.0.1\t{SANDBOX}\n")
+        made.chmod(0o644)
+        kernel.bind(str(made), str(hosts))
 
 
 def _show_name_servers(root: Path) -> None:

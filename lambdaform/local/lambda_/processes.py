@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import importlib.util
 import json
 import os
@@ -58,6 +59,10 @@ LIMITS = {
 https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 
 
+_GATE = "import os, sys\nos.read(int(sys.argv[1]), 1) or sys.exit()\nos.execv(sys.argv[2], sys.argv[2:])"
+"""A program that waits for a byte before it becomes another one."""
+
+
 @attrs.frozen
 class Order:
     """What a handler process is to be."""
@@ -79,6 +84,17 @@ class Order:
     """The end of a socket over which a process that is a snapshot is asked for copies; stays the caller's to close."""
 
 
+@attrs.frozen
+class Companion:
+    """A program that runs beside the handler, in the same sandbox and before it."""
+
+    program: str
+    """Its path, as the handler sees it."""
+    environ: Mapping[str, str]
+    log: int
+    """The pipe its output goes to."""
+
+
 class Process:
     """A running handler process, leader of its own session. `exited` holds its wait status once it has ended."""
 
@@ -88,6 +104,8 @@ class Process:
         """The first process of its tree, where it has one of its own: what loses its parent becomes this one's."""
         self.peak = 0
         """The most memory it held, in bytes; known when it has ended."""
+        self.companions: Sequence[Process | int] = ()
+        """What was started with it, in the order asked for; the error number of what could not be."""
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def signal(self, number: signal.Signals) -> None:
@@ -99,6 +117,12 @@ class Process:
     def kill(self) -> None:
         """End the process and everything it started in its session, at once."""
         self.signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Ask the process itself to end. Harmless when it has ended."""
+        if not self.exited.done():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(self.pid, signal.SIGTERM)
 
     def ended(self, status: int) -> None:
         """Note that the process has ended."""
@@ -112,8 +136,13 @@ class Process:
 class Starter(Protocol):
     """Starts one handler process at a time."""
 
-    async def spawn(self, order: Order, log: int) -> Process:
-        """Start a process whose output goes to the pipe `log`, which stays the caller's to close. Raises `OSError`."""
+    async def spawn(
+        self, order: Order, log: int, *, companions: Sequence[Companion] = (), gate: int | None = None
+    ) -> Process:
+        """Start a process whose output goes to the pipe `log`, which stays the caller's to close. Raises `OSError`.
+
+        With `companions`, which are started first, it begins when a byte comes from the pipe `gate`.
+        """
         ...
 
 
@@ -192,13 +221,15 @@ class Forking:
             loop.add_reader(ours.fileno(), self._read)
         await asyncio.shield(self._ready)
 
-    async def spawn(self, order: Order, log: int) -> Process:
+    async def spawn(
+        self, order: Order, log: int, *, companions: Sequence[Companion] = (), gate: int | None = None
+    ) -> Process:
         await self.start()
         assert self._control is not None
         self._number += 1
         answer: asyncio.Future[Process] = asyncio.get_running_loop().create_future()
         self._orders[self._number] = answer
-        message = {
+        message: dict[str, Json] = {
             "spawn": self._number,
             "env": dict(order.environ),
             "cwd": order.folder,
@@ -207,8 +238,14 @@ class Forking:
             "limits": LIMITS,
             "arguments": list(order.arguments),
         }
-        fds = [log] if order.channel is None or order.arguments else [log, order.channel]
-        socket.send_fds(self._control, [json.dumps(message).encode()], fds)
+        descriptors = [log]
+        if companions:
+            assert gate is not None
+            message["companions"] = [{"program": each.program, "env": dict(each.environ)} for each in companions]
+            descriptors += [gate, *(each.log for each in companions)]
+        elif order.channel is not None and not order.arguments:
+            descriptors.append(order.channel)
+        socket.send_fds(self._control, [json.dumps(message).encode()], descriptors)
         return await answer
 
     def _program(self) -> Path:
@@ -255,9 +292,12 @@ class Forking:
                 self._ready.set_result(None)
         elif "spawned" in said:
             process = self._processes[said["pid"]] = Process(said["pid"], said["first"])
+            process.companions = [self._companion(each, process) for each in said.get("companions", ())]
             answer = self._orders.pop(said["spawned"])
-            if answer.done():
-                process.kill()  # whoever asked has gone
+            if answer.done():  # whoever asked has gone
+                for each in (process, *process.companions):
+                    if isinstance(each, Process):
+                        each.kill()
             else:
                 answer.set_result(process)
         elif "failed" in said:
@@ -269,6 +309,12 @@ class Forking:
             if ended is not None:
                 ended.peak = said["peak"]
                 ended.ended(said["status"])
+
+    def _companion(self, said: Mapping[str, int], beside: Process) -> Process | int:
+        if "pid" not in said:
+            return errno.EIO
+        process = self._processes[said["pid"]] = Process(said["pid"], beside.first)
+        return said.get("error", process)
 
     def _lost(self) -> None:
         """The prepared parent is gone, and every process with it; the next spawn starts another."""
@@ -317,7 +363,9 @@ class Parents:
     async def start(self) -> None:
         await self._own.start()
 
-    async def spawn(self, order: Order, log: int) -> Process:
+    async def spawn(
+        self, order: Order, log: int, *, companions: Sequence[Companion] = (), gate: int | None = None
+    ) -> Process:
         parent = self._own
         if order.interpreter is not None:
             await self._own.start()  # first alone: it writes what all of them read
@@ -327,7 +375,7 @@ class Parents:
                 self._others[order.interpreter] = found
                 self._compile(order.interpreter)
             parent = found
-        return await parent.spawn(order, log)
+        return await parent.spawn(order, log, companions=companions, gate=gate)
 
     async def close(self) -> None:
         for compiling in self._compiling:
@@ -364,17 +412,36 @@ class Executing:
     async def start(self) -> None:
         return
 
-    async def spawn(self, order: Order, log: int) -> Process:
+    async def spawn(
+        self, order: Order, log: int, *, companions: Sequence[Companion] = (), gate: int | None = None
+    ) -> Process:
+        started: list[Process | int] = []
+        for each in companions:
+            try:
+                started.append(await self._execute([each.program], each.environ, "/", each.log))
+            except OSError as error:
+                started.append(error.errno or errno.EIO)
         program = order.interpreter or sys.executable
         client = [program, "-S", str(HERE / "bootstrap.py"), os.pathsep.join(order.path)]
+        arguments = list(order.arguments or client)
+        if gate is not None:
+            arguments = [sys.executable, "-I", "-S", "-c", _GATE, str(gate), *arguments]
+        process = await self._execute(arguments, order.environ, order.folder, log, gate)
+        process.companions = started
+        return process
+
+    async def _execute(
+        self, arguments: Sequence[str], environ: Mapping[str, str], folder: str, log: int, gate: int | None = None
+    ) -> Process:
         child = await asyncio.create_subprocess_exec(
-            *(order.arguments or client),
-            env=dict(order.environ),
-            cwd=order.folder,
+            *arguments,
+            env=dict(environ),
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
+            pass_fds=() if gate is None else (gate,),
         )
         process = Process(child.pid)
         self._processes.add(process)

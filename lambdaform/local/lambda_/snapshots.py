@@ -12,10 +12,10 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from lambdaform.local.lambda_.processes import Order, Process
+from lambdaform.local.lambda_.processes import Companion, Order, Process
 from lambdaform.local.ports import Json
 
 
@@ -37,8 +37,11 @@ class Copies:
         self._on_unused: Callable[[], None] | None = None
         self._is_closed = False
 
-    async def spawn(self, order: Order, log: int) -> Process:
+    async def spawn(
+        self, order: Order, log: int, *, companions: Sequence[Companion] = (), gate: int | None = None
+    ) -> Process:
         """Copy the process, as an environment's. Raises `OSError`."""
+        assert not companions, "bug in lambdaform: a process with companions is no snapshot"
         self._number += 1
         answer: asyncio.Future[Process] = self._loop.create_future()
         self._orders[self._number] = answer

@@ -7,6 +7,9 @@ FD is one end of a SEQPACKET socket to the server. It says `{"ready": true, "iso
 `{"spawned": id, "pid": n}` and, when a child ends, `{"exited": n, "status": wait status}`. FOLDER is the server's
 private folder; its `runtime` holds what AWS's runtime ships: the runtime client and boto3.
 
+An order may have `companions`: programs started beside the child, in its namespaces, with a log pipe each. The child
+itself then waits for a byte from the pipe that comes behind its own log's, before it becomes what it was ordered to be.
+
 With `aws` it imports all of AWS's runtime client but its C extension, which reads its address once, when it is
 imported: the child imports that after the fork. With `own` it imports `bootstrap.py`. An order with `arguments` is for
 a program, which the child turns into. Standard library and the runtime client only: what is imported here is in every
@@ -19,6 +22,7 @@ gets a copy of that. Otherwise children see the host's files.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import gc
 import importlib
@@ -29,11 +33,12 @@ import select
 import signal
 import site
 import socket
+import struct
 import sys
 import time
 import types
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 from lambdaform.local.lambda_ import copying, kernel, namespaces
@@ -42,6 +47,10 @@ AHEAD = 2
 """Children forked before there is an order for them."""
 QUIET = 5
 """Milliseconds without an order after which that is done, so as not to be in the way of one."""
+MOST_DESCRIPTORS = 128
+"""Descriptors that come with one order."""
+KEPT_FROM = 200
+"""Where a child keeps its descriptors for companions, out of the way of 0, 1 and 2."""
 
 
 def prepare(runtime: str, client: str) -> None:
@@ -72,13 +81,21 @@ def settle_down() -> None:
     gc.freeze()
 
 
+class Tree:
+    """Processes that share their namespaces: one child, and companions if it has any."""
+
+    def __init__(self, first: int | None) -> None:
+        self.first = first
+        """The first process of the tree, which ends everything in it."""
+        self.members = 1
+
+
 class Child:
     """A forked process, before and after it has got its order."""
 
-    def __init__(self, pid: int, first: int | None, channel: socket.socket) -> None:
+    def __init__(self, pid: int, tree: Tree, channel: socket.socket | None) -> None:
         self.pid = pid
-        self.first = first
-        """The first process of its tree, which ends everything in it."""
+        self.tree = tree
         self.channel = channel
         self.descriptor = os.pidfd_open(pid)
         self.is_spare = True
@@ -121,7 +138,7 @@ class Parent:
     def _take(self) -> dict[str, Any] | None:
         """Hand an order to a child; returns it in a child that was forked for it."""
         try:
-            message, fds, _, _ = socket.recv_fds(self._control, 262144, 4)
+            message, fds, _, _ = socket.recv_fds(self._control, 262144, MOST_DESCRIPTORS)
         except ConnectionResetError:
             message, fds = b"", []
         if not message:
@@ -142,13 +159,43 @@ class Parent:
         child = self._spares.pop()
         child.is_spare = False
         self._wasted = 0
-        self._say({"spawned": order["spawn"], "pid": child.pid, "first": child.first})
+        told = {"spawned": order["spawn"], "pid": child.pid, "first": child.tree.first}
+        assert child.channel is not None
+        if not order.get("companions"):
+            self._say(told)
+        else:
+            child.channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         with contextlib.suppress(OSError):  # when it has ended, that is told when it is reaped
             socket.send_fds(child.channel, [message], fds)
-        child.channel.close()
         for fd in fds:
             os.close(fd)
+        if order.get("companions"):
+            self._say({**told, "companions": self._meet(child.channel, child.tree, len(order["companions"]))})
+        child.channel.close()
         return None
+
+    def _meet(self, channel: socket.socket, tree: Tree, count: int) -> list[dict[str, int]]:
+        """Wait until the companions of a child have become their programs; gives the id of each, or why it failed.
+
+        They are children of this process, but only the kernel can say which: by the sender of a message.
+        """
+        met: list[dict[str, int]] = [{} for _ in range(count)]
+        while True:
+            message, ancillary, _, _ = channel.recvmsg(64, socket.CMSG_SPACE(12))
+            if not message:  # every holder of the other end has closed it, most by becoming a program
+                return met
+            number, error = struct.unpack("ii", message)
+            [(_, _, sender)] = ancillary
+            pid: int = struct.unpack("iii", sender)[0]
+            if error:
+                met[number]["error"] = error
+                continue
+            met[number]["pid"] = pid
+            companion = Child(pid, tree, None)
+            companion.is_spare = False
+            tree.members += 1
+            self._children[companion.descriptor] = companion
+            self._waiting.register(companion.descriptor, select.POLLIN)
 
     def _fork(self) -> dict[str, Any] | None:
         """Add a spare; returns in it, once it has got an order."""
@@ -164,7 +211,7 @@ class Parent:
             kernel.die_with(me if self._parts is None or "pids" not in self._parts else None)
             return self._await_order(theirs)
         theirs.close()
-        child = Child(pid, first, ours)
+        child = Child(pid, Tree(first), ours)
         self._children[child.descriptor] = child
         self._spares.append(child)
         self._waiting.register(child.descriptor, select.POLLIN)
@@ -177,23 +224,26 @@ class Parent:
             kernel.adopt_orphans()  # they become the parent's when this one ends, which then knows whose they were
         self._control.detach()
         for child in self._children.values():
-            child.channel.detach()
+            if child.channel is not None:
+                child.channel.detach()
         # Nothing of the parent's is left open: what follows is moved to the front first.
         os.dup2(channel.detach(), 0)
         os.closerange(1, 1 << 20)
         with socket.socket(fileno=0) as first:
-            message, fds, _, _ = socket.recv_fds(first, 262144, 4)
+            message, fds, _, _ = socket.recv_fds(first, 262144, MOST_DESCRIPTORS)
             if not message:
                 os._exit(0)
+            order: dict[str, Any] = json.loads(message)
             # The lowest numbers may be among those received: what is kept of them is moved out of the way first.
-            kept = fcntl.fcntl(fds[1], fcntl.F_DUPFD_CLOEXEC, 3) if len(fds) > 1 else 2
+            wanted = (0, *fds[1:]) if order.get("companions") else fds[1:]
+            kept = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, KEPT_FROM) for fd in wanted]
             os.dup2(fds[0], 2)
             os.dup2(2, 1)
-            os.closerange(3, kept)
-            os.closerange(kept + 1, 1 << 20)
-        os.open(os.devnull, os.O_RDONLY)  # the lowest free descriptor is 0
-        order: dict[str, Any] = json.loads(message)
-        order["channel"] = kept if kept > 2 else None
+            os.closerange(3, KEPT_FROM)
+            os.closerange(KEPT_FROM + len(kept), 1 << 20)
+        os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)  # the lowest free descriptor is 0
+        order["kept"] = kept
+        order["channel"] = kept[0] if kept and not order.get("companions") else None
         return order
 
     def _reap(self, fd: int) -> None:
@@ -203,6 +253,7 @@ class Parent:
         _, status, used = os.wait4(child.pid, 0)
         self._clear(child)
         if child.is_spare:
+            assert child.channel is not None
             child.channel.close()
             self._spares.remove(child)
             self._wasted += 1
@@ -210,10 +261,13 @@ class Parent:
             self._say({"exited": child.pid, "status": status, "peak": used.ru_maxrss * 1024})
 
     def _clear(self, child: Child) -> None:
-        """End what a child that has ended left behind."""
-        if child.first is not None:
-            os.kill(child.first, signal.SIGKILL)
-            os.waitpid(child.first, 0)
+        """End what a child that has ended left behind, once its companions have ended too."""
+        child.tree.members -= 1
+        if child.tree.members:
+            return
+        if child.tree.first is not None:
+            os.kill(child.tree.first, signal.SIGKILL)
+            os.waitpid(child.tree.first, 0)
         else:
             known = {child.pid for child in self._children.values()}
             while strays := [pid for pid in children_of(os.getpid()) if pid not in known]:
@@ -270,6 +324,8 @@ def become(order: dict[str, Any], parts: list[str] | None, client: str) -> None:
         _, highest = resource.getrlimit(getattr(resource, limit))
         resource.setrlimit(getattr(resource, limit), (soft, hard if highest == -1 else min(hard, highest)))
     os.umask(0o022)
+    if order.get("companions"):
+        start_companions(order, in_tree=parts is not None and "pids" in parts)
     os.chdir(order["cwd"])
     if order.get("arguments"):
         execute(order["arguments"])
@@ -292,7 +348,18 @@ def become(order: dict[str, Any], parts: list[str] | None, client: str) -> None:
     if "AWS_LAMBDA_LOG_FORMAT" in environ or "AWS_LAMBDA_LOG_LEVEL" in environ:
         bootstrap = importlib.reload(bootstrap)  # it reads both once, when it is imported
     made = runtime.LambdaRuntimeClient if original is None else restoring(runtime, original)
-    bootstrap.run(environ["_HANDLER"], made(environ["AWS_LAMBDA_RUNTIME_API"]))
+    bootstrap.run(environ["_HANDLER"], made(environ["AWS_LAMBDA_RUNTIME_API"], hears_signals(order)))
+
+
+def hears_signals(order: dict[str, Any]) -> bool:
+    """Whether AWS's client waits for events in a thread, so that handlers of signals can run meanwhile.
+
+    AWS's does so from Python 3.12 on. Here only where extensions make SIGTERM come: a thread for each event takes time.
+    """
+    if not order.get("companions"):
+        return False
+    config: Any = importlib.import_module("awslambdaric.lambda_config")
+    return order["env"].get("AWS_EXECUTION_ENV") in config.LambdaConfigProvider.SUPPORTED_THREADPOLLING_ENVS
 
 
 def load_extension(runtime: Any) -> None:
@@ -312,6 +379,39 @@ def restoring(runtime: Any, original: copying.Original) -> Any:
         runtime.LambdaRuntimeClient.restore_next(self)
 
     return type("Restored", (runtime.LambdaRuntimeClient,), {"restore_next": restore_next})
+
+
+def start_companions(order: dict[str, Any], *, in_tree: bool) -> None:
+    """Start the programs that go with this environment, then wait until this process may become what it is to be."""
+    channel, gate, *logs = order["kept"]
+    with socket.socket(fileno=channel) as told:
+        for number, (companion, log) in enumerate(zip(order["companions"], logs, strict=True)):
+            if kernel.fork_sibling() == 0:
+                become_companion(companion, log, told, number, in_tree=in_tree)
+            os.close(log)
+    if not os.read(gate, 1):
+        os._exit(0)  # nobody wants it any more
+    os.close(gate)
+
+
+def become_companion(
+    companion: dict[str, Any], log: int, told: socket.socket, number: int, *, in_tree: bool
+) -> NoReturn:
+    """Turn this fresh copy into a program, and say whether that worked."""
+    try:
+        os.setsid()
+        kernel.die_with(None)
+        if not in_tree:
+            kernel.adopt_orphans()
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        told.send(struct.pack("ii", number, 0))
+        os.chdir("/")
+        os.execve(companion["program"], [companion["program"]], companion["env"])
+    except OSError as error:
+        told.send(struct.pack("ii", number, error.errno or errno.EIO))
+    finally:
+        os._exit(127)
 
 
 def execute(arguments: list[str]) -> None:
