@@ -307,7 +307,7 @@ class LocalAws:
         """End every process and remove every file of it."""
         if self._server is not None:
             self._server.close()
-        self.fleet.close()
+        await self.fleet.close()
         await self.spawner.close()
         await self.data.close()
         await self.clock.close()

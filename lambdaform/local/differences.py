@@ -31,6 +31,7 @@ GENERAL = (
     Difference("sqs: RateLimits", "FIFO throughput and request rates are not limited"),
     Difference("sqs, sns, events: Policy", "resource policies are kept, not enforced"),
     Difference("logs: size", "a stream keeps its last 100,000 events, and 16 million characters of them"),
+    Difference("lambda: extensions", "environments share ports: on a fixed one an extension serves one environment"),
     Difference("sns: Signature", "messages are not signed"),
     Difference("events: archives, replays, connections, API destinations", "are not there; calls answer 501"),
     Difference("mappings: low traffic", "batches of queues do not wait up to 20 seconds as they may in AWS"),

@@ -1,4 +1,4 @@
-"""How an invocation ends: what its caller is answered, and what the platform calls it. Pure functions.
+"""How an invocation ends: what its caller is answered, and what the platform calls it. Values and pure functions.
 
 https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html
 """
@@ -8,18 +8,37 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Awaitable
 from typing import Literal
 
 import attrs
 
+from lambdaform.local.lambda_ import platform_log
 from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Reply
 
 Turn = Literal[
-    "ready", "snapshot", "init-error", "restore-error", "exited", "timeout", "out-of-memory", "too-large", "unstartable"
+    "ready",
+    "snapshot",
+    "init-error",
+    "restore-error",
+    "exited",
+    "timeout",
+    "out-of-memory",
+    "too-large",
+    "unstartable",
+    "extension",
 ]
 """What a process came to while it was waited for."""
 Status = Literal["success", "error", "timeout"]
 """`error` for whatever ended the process; a function's own error is a `success` of the platform."""
+
+
+@attrs.frozen
+class Failure:
+    """How an extension ended an environment."""
+
+    error_type: str
+    text: str
 
 
 @attrs.frozen
@@ -32,12 +51,39 @@ class Answer:
     is_error: bool
 
 
+@attrs.frozen(eq=False)
+class Ending:
+    """How one invocation ended, with what it logged."""
+
+    payload: bytes
+    status: Status
+    is_error: bool
+    error_type: str | None
+    is_streamed: bool
+    """Whether the payload was handed on in pieces, where somebody takes them."""
+    log: str
+    report: platform_log.Report
+    was_cold: bool
+    overhead: float | None = None
+    """Milliseconds that extensions took after the runtime was done, where there are any."""
+    rest: Awaitable[Ending] | None = None
+    """What is to be done before an environment with extensions is free; gives the same with its whole log."""
+
+
 def answer_of(
-    turn: Turn, reply: Reply | None, *, request_id: str, timeout: float, exit_status: int | None, flaw: str | None
+    turn: Turn,
+    reply: Reply | None,
+    *,
+    request_id: str,
+    timeout: float,
+    exit_status: int | None,
+    flaw: str | None,
+    extension: Failure | None = None,
 ) -> Answer:
     """The answer of an invocation whose process came to `turn`.
 
-    `exit_status` is the wait status of a process that has ended, `flaw` why there was none to start.
+    `exit_status` is the wait status of a process that has ended, `flaw` why there was none to start, `extension` what
+    became of one that failed.
     """
     match turn:
         case "ready" if reply is not None:
@@ -50,6 +96,8 @@ def answer_of(
             return Answer(_document({"errorMessage": text, "errorType": kind}), "success", kind, True)
         case "timeout":
             return _ended("Sandbox.Timedout", request_id, f"Task timed out after {timeout:.2f} seconds", "timeout")
+        case "extension" if extension is not None:
+            return _ended(extension.error_type, request_id, extension.text)
         case "unstartable":
             return _ended("Runtime.InvalidEntrypoint", request_id, str(flaw))
         case _:
@@ -59,8 +107,10 @@ def answer_of(
             return attrs.evolve(_ended("Runtime.ExitError", request_id, reason), error_type=error_type_of(turn, reply))
 
 
-def error_type_of(turn: Turn, reply: Reply | None) -> str:
+def error_type_of(turn: Turn, reply: Reply | None, extension: Failure | None = None) -> str:
     """What the platform's log calls the end of a process."""
+    if turn == "extension" and extension is not None:
+        return extension.error_type
     if turn == "init-error" and reply is not None and reply.error_type:
         return reply.error_type
     if turn == "unstartable":
@@ -68,15 +118,20 @@ def error_type_of(turn: Turn, reply: Reply | None) -> str:
     return "Runtime.OutOfMemory" if turn == "out-of-memory" else "Runtime.ExitError"
 
 
-def exit_reason(status: int) -> str:
-    """A wait status in the words of Lambda's `Runtime.ExitError`."""
+def describe_exit(status: int) -> str:
+    """A wait status in the words of Lambda's `Extension.Crash`."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        return f"Runtime exited with error: signal: {(signal.strsignal(number) or str(number)).lower()}"
+        return f"signal: {(signal.strsignal(number) or str(number)).lower()}"
     code = os.waitstatus_to_exitcode(status)
-    if code == 0:
+    return f"exit status {code}" if code else "exit code 0"
+
+
+def exit_reason(status: int) -> str:
+    """A wait status in the words of Lambda's `Runtime.ExitError`."""
+    if status == 0:
         return "Runtime exited without providing a reason"
-    return f"Runtime exited with error: exit status {code}"
+    return f"Runtime exited with error: {describe_exit(status)}"
 
 
 def _ended(kind: str, request_id: str, text: str, status: Status = "error") -> Answer:

@@ -11,19 +11,21 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
 from lambdaform.local.faults import Strike
+from lambdaform.local.http import Connection, Request
 from lambdaform.local.lambda_ import platform_log
 from lambdaform.local.lambda_.blueprint import Blueprint, LogWriter
-from lambdaform.local.lambda_.endings import Status, Turn, answer_of, error_type_of
+from lambdaform.local.lambda_.company import Company
+from lambdaform.local.lambda_.endings import Answer, Ending, Turn, answer_of, error_type_of
 from lambdaform.local.lambda_.phases import RESTORE_LIMIT, Phase, Phases, init_limit
-from lambdaform.local.lambda_.processes import Starter
+from lambdaform.local.lambda_.processes import Process, Starter
 from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Event, Reply, RuntimeApi
 from lambdaform.local.lambda_.sandbox import Sandbox
 from lambdaform.local.lambda_.snapshots import Copies
@@ -33,21 +35,6 @@ Initialization = Literal["on-demand", "provisioned-concurrency", "snap-start"]
 """The values of AWS_LAMBDA_INITIALIZATION_TYPE that there are here."""
 _WATCH_AFTER = 0.01
 _WATCH_EVERY = 0.005
-
-
-@attrs.frozen(eq=False)
-class Ending:
-    """How one invocation ended, with what it logged."""
-
-    payload: bytes
-    status: Status
-    is_error: bool
-    error_type: str | None
-    is_streamed: bool
-    """Whether the payload was handed on in pieces, where somebody takes them."""
-    log: str
-    report: platform_log.Report
-    was_cold: bool
 
 
 class Environment:
@@ -62,6 +49,7 @@ class Environment:
         stream: str,
         parent_folder: Path,
         now: Callable[[], float],
+        work: Callable[[Coroutine[Any, Any, None]], None],
         initialization: Initialization = "on-demand",
         restore_limit: float = RESTORE_LIMIT,
     ) -> None:
@@ -73,11 +61,25 @@ class Environment:
         self.phases = Phases(now)
         self._log = Tail(log)
         self._now = now
+        self._work = work
         self._sandbox = Sandbox(
-            blueprint, spawner=spawner, parent_folder=parent_folder, take_line=self._log.write, on_exit=self._exited
+            blueprint,
+            spawner=spawner,
+            parent_folder=parent_folder,
+            take_line=self._log.write,
+            on_exit=self._exited,
+            take_extension_line=self._log.write,
+            on_extension_exit=self._extension_exited,
         )
         self._loop = asyncio.get_running_loop()
         self._api: RuntimeApi | None = None
+        self._company: Company | None = None
+        """The extensions, where there are any."""
+        self._is_initialising = False
+        self._asked_at = 0.0
+        """When the runtime asked for its next event."""
+        self.gone: asyncio.Future[None] = self._loop.create_future()
+        """Done when nothing of it is left after it was retired."""
         self._turn: asyncio.Future[Turn] | None = None
         self._reply: Reply | None = None
         self._replied_at = 0.0
@@ -101,6 +103,11 @@ class Environment:
     # What the Runtime API tells
 
     def on_next(self) -> None:
+        if self._company is not None:
+            self._is_settling = False
+            self._asked_at = time.monotonic()
+            self._check()
+            return
         is_waited_for = self._turn is not None and not self._turn.done()
         if self._is_settling and not is_waited_for:
             self._sandbox.rest()
@@ -245,7 +252,7 @@ class Environment:
                 self._drop_process()
         was_cold = self.served == 0 and self._is_fresh
         self.served += 1
-        again = not self._sandbox.is_running
+        again = not self._sandbox.is_running or (self._company is not None and self._company.failure is not None)
         if again and self._is_fresh:
             again = await self._first_init() is not None
         self._enter("invoke")
@@ -273,7 +280,10 @@ class Environment:
         elif strike is not None:
             begun -= self._strike(strike, timeout)
         else:
-            self._api.deliver(event, deadline_ms=int(time.time() * 1000 + (timeout - self._since(begun)) * 1000))
+            deadline_ms = int(time.time() * 1000 + (timeout - self._since(begun)) * 1000)
+            if self._company is not None:
+                self._company.invoke(event, deadline_ms=deadline_ms)
+            self._api.deliver(event, deadline_ms=deadline_ms)
         turn = await self._wait(timeout - self._since(begun))
         return self._end(event, turn, begun, timeout, was_cold=was_cold)
 
@@ -290,21 +300,35 @@ class Environment:
         return 0.0
 
     def retire(self) -> None:
-        """End the process and remove what it left. Nothing is served after this; twice is harmless."""
+        """End the process and remove what it left. Nothing is served after this; twice is harmless.
+
+        Where it is at rest and has extensions, they have their time to end in the background; else it is all over at
+        once, as in Lambda, where no signal but SIGKILL comes without extensions.
+        """
         if self._is_retired:
             return
         self._is_retired = True
+        is_at_rest = self.phases.current == "ready"
         self.phases.move("shutdown")
         if self.copies is not None:
             self.copies.close(self._remove)  # environments that came from it end before it does
+        elif is_at_rest and self._company is not None and self._company.budget:
+            self._work(self._retire_gently(self._company))
         else:
             self._remove()
 
+    async def _retire_gently(self, company: Company) -> None:
+        try:
+            await company.shut_down(self._sandbox, "SPINDOWN")
+        finally:
+            self._remove()
+
     def _remove(self) -> None:
-        # No extension is ever registered, so the budget is nothing (`phases.shutdown_budget`): no signal but SIGKILL.
         self._drop_process()
         self._sandbox.remove()
         self.phases.move("ended")
+        if not self.gone.done():
+            self.gone.set_result(None)
 
     # INIT
 
@@ -335,6 +359,7 @@ class Environment:
         if turn in ("ready", "snapshot"):
             self._enter("snapshot")
             return None
+        await self._reset(turn)
         self._enter("reset")
         return turn
 
@@ -349,7 +374,8 @@ class Environment:
     def _report_init(self, phase: str, turn: Turn, duration: float) -> None:
         self._sandbox.drain()
         is_done = turn in ("ready", "snapshot")
-        kind = None if is_done or turn == "timeout" else error_type_of(turn, self._reply)
+        failure = self._company.failure if self._company is not None else None
+        kind = None if is_done or turn == "timeout" else error_type_of(turn, self._reply, failure)
         self._log.write_all(
             platform_log.init_report(
                 self.blueprint.log_style,
@@ -361,8 +387,6 @@ class Environment:
                 kind=self.initialization,
             )
         )
-        if phase == "init" and not is_done:
-            self._drop_process()
 
     async def _start_process(self, limit: float) -> Turn:
         """Start a process and wait until it asks for its first event, fails, or `limit` seconds have passed."""
@@ -373,7 +397,10 @@ class Environment:
             return "unstartable"
         self._reply = None
         self._turn = self._loop.create_future()
-        self._api = RuntimeApi(self)
+        self._is_initialising = True
+        if blueprint.extensions:
+            self._company = Company(blueprint, self._check)
+        self._api = RuntimeApi(self, others=self._take)
         environ: dict[str, str] = {
             "AWS_LAMBDA_INITIALIZATION_TYPE": self.initialization,
             "AWS_LAMBDA_RUNTIME_API": await self._api.start(),
@@ -381,39 +408,125 @@ class Environment:
         if self.initialization != "snap-start":  # a snapshot cannot know in which environments it will be restored
             environ["AWS_LAMBDA_LOG_STREAM_NAME"] = self.stream
         if self.copies is not None:
-            await self._sandbox.start(environ, channel=self.copies.theirs.fileno())
+            # What runs beside the runtime cannot be copied with it.
+            channel = self.copies.theirs.fileno() if not blueprint.extensions else None
+            await self._sandbox.start(environ, channel=channel)
             self.copies.theirs.close()
         else:
             source = self._source if self._source is not None and self._source.flaw is None else None
             await self._sandbox.start(environ, starter=source)
         if self._is_retired:
             self._sandbox.kill()
-        return await self._wait(limit)
+        turn = await (self._wait(limit) if self._company is None else self._assemble(self._company, limit))
+        self._is_initialising = False
+        if self._company is not None:
+            self._company.close()
+            self._sandbox.drain()
+            self._log.write_all(self._company.lines(blueprint.log_style, self._now()))
+            if self._company.is_empty:
+                self._company = None
+        return turn
+
+    async def _assemble(self, company: Company, limit: float) -> Turn:
+        """Have external extensions register before the runtime starts, and wait until all of them are ready."""
+        begun = time.monotonic()
+        company.started(self._sandbox)
+        turn = await self._wait(limit)
+        if turn == "ready":
+            self._turn = self._loop.create_future()
+            company.begin()
+            self._sandbox.begin()
+            self._check()
+            turn = await self._wait(limit - self._since(begun))
+        return turn
+
+    def _take(self, connection: Connection, request: Request) -> bool:
+        """Answer what an extension asks. Internal ones are known of only when they register."""
+        company = self._company
+        if company is None:
+            if not Company.is_asked_by(request):
+                return False
+            company = Company(self.blueprint, self._check)
+            if self._is_initialising:
+                self._company = company
+            else:
+                company.close()
+        return company.take(connection, request)
 
     # INVOKE
 
     def _end(self, event: Event, turn: Turn, begun: float, timeout: float, *, was_cold: bool) -> Ending:
-        """Turn what happened into the invocation's answer, write the closing log lines, and rest or reset."""
-        style = self.blueprint.log_style
+        """Turn what happened into the invocation's answer, write the closing log lines, and rest or reset.
+
+        Where there are extensions all but the answer follows when they are done.
+        """
         self._sandbox.drain()
-        finished = self._replied_at if turn in ("ready", "too-large") else time.monotonic()
-        duration = min((finished - begun) * 1000, timeout * 1000) if turn == "timeout" else (finished - begun) * 1000
+        took = (self._replied_at if turn in ("ready", "too-large") else time.monotonic()) - begun
+        took = timeout if turn == "timeout" else took
         if turn == "exited" and self._reply is not None and self._reply.error_type is None:
             turn = "ready"  # it answered and left: the answer counts
-        reply, process = self._reply, self._sandbox.process
-        answer = answer_of(
+        answer = self._answer(turn, event, timeout)
+        if self._company is not None:
+            ending = self._ending(answer, self._report(event, answer, took), was_cold=was_cold)
+            return attrs.evolve(ending, rest=self._finish(self._company, event, turn, ending, begun, timeout))
+        self._close(event, turn, report := self._report(event, answer, took), timeout)
+        if turn != "ready" or not self.is_ready:
+            self._drop_process()
+            self._enter("reset")
+        else:
+            self._enter("ready")
+        self.idle_since = self._now()
+        return self._ending(answer, report, was_cold=was_cold)
+
+    async def _finish(
+        self, company: Company, event: Event, turn: Turn, ending: Ending, begun: float, timeout: float
+    ) -> Ending:
+        """Let the runtime and its extensions get done, within the invocation's time, and close the invocation.
+
+        What goes wrong from here on is in the log alone: the caller has its answer.
+        """
+        answer = Answer(ending.payload, ending.status, ending.error_type, ending.is_error)
+        is_whole = turn == "ready"
+        if turn in ("ready", "too-large"):
+            self._turn = self._loop.create_future()
+            self._check()
+            if not self.is_ready:
+                self._resolve("exited")
+            following = await self._wait(timeout - self._since(begun))
+            is_whole = is_whole and following == "ready"
+            if following not in ("ready", "exited"):
+                turn = following
+                failed = self._answer(turn, event, timeout)
+                answer = attrs.evolve(answer, status=failed.status, error_type=failed.error_type, is_error=True)
+        overhead = self._since(self._asked_at) * 1000 if is_whole else None
+        self._sandbox.drain()
+        took = timeout if turn == "timeout" else self._since(begun)
+        self._close(event, turn, report := self._report(event, answer, took), timeout)
+        if is_whole:
+            self._sandbox.rest()
+            self._enter("ready")
+        else:
+            await self._reset(turn)
+            self._enter("reset")
+        self.idle_since = self._now()
+        return attrs.evolve(self._ending(answer, report, was_cold=ending.was_cold), overhead=overhead)
+
+    def _answer(self, turn: Turn, event: Event, timeout: float) -> Answer:
+        process = self._sandbox.process
+        return answer_of(
             turn,
-            reply,
+            self._reply,
             request_id=event.request_id,
             timeout=timeout,
             exit_status=process.exited.result() if process is not None and process.exited.done() else None,
             flaw=self.blueprint.launch.flaw,
+            extension=self._company.failure if self._company is not None else None,
         )
-        if turn == "timeout":
-            self._log.write(f"{_stamp(self._now())} {event.request_id} Task timed out after {timeout:.2f} seconds\n\n")
-        report = platform_log.Report(
+
+    def _report(self, event: Event, answer: Answer, took: float) -> platform_log.Report:
+        return platform_log.Report(
             request_id=event.request_id,
-            duration=max(duration, 0.01),
+            duration=max(took * 1000, 0.01),
             memory_size=self.blueprint.memory_size,
             max_memory=self._sandbox.measure(),
             init_duration=self._init_duration,
@@ -422,15 +535,17 @@ class Environment:
             status=answer.status,
             error_type=answer.error_type if answer.status == "error" else None,
         )
+
+    def _close(self, event: Event, turn: Turn, report: platform_log.Report, timeout: float) -> None:
+        """Write the lines that close an invocation."""
+        if turn == "timeout":
+            self._log.write(f"{_stamp(self._now())} {event.request_id} Task timed out after {timeout:.2f} seconds\n\n")
+        self._log.write_all(platform_log.end(self.blueprint.log_style, self._now(), report))
         self._init_duration = self._restore_duration = None
         self._billed_restore = 0
-        self._log.write_all(platform_log.end(style, self._now(), report))
-        if turn != "ready" or not self.is_ready:
-            self._drop_process()
-            self._enter("reset")
-        else:
-            self._enter("ready")
-        self.idle_since = self._now()
+
+    def _ending(self, answer: Answer, report: platform_log.Report, *, was_cold: bool) -> Ending:
+        reply = self._reply
         return Ending(
             payload=answer.payload,
             status=answer.status,
@@ -458,6 +573,17 @@ class Environment:
     def _exited(self) -> None:
         self._resolve("exited")
 
+    def _extension_exited(self, name: str, process: Process) -> None:
+        if self._company is not None:
+            self._company.exited(name, process)
+
+    def _check(self) -> None:
+        """Go on when the runtime and all extensions are ready, or something went wrong with one of them."""
+        if self._company is not None and self._api is not None:
+            state = self._company.state(is_runtime_waiting=self._api.is_waiting)
+            if state is not None:
+                self._resolve(state)
+
     def _resolve(self, turn: Turn) -> None:
         if self._turn is not None and not self._turn.done():
             self._turn.set_result(turn)
@@ -479,7 +605,14 @@ class Environment:
         if not self._is_retired:  # what was under way then changes nothing any more
             self.phases.move(phase)
 
+    async def _reset(self, turn: Turn) -> None:
+        """End everything that runs after a failure; /tmp stays."""
+        if self._company is not None and self._company.budget:
+            await self._company.shut_down(self._sandbox, "TIMEOUT" if turn == "timeout" else "FAILURE")
+        self._drop_process()
+
     def _drop_process(self) -> None:
+        self._company = None
         self._sandbox.drop()
         if self._api is not None:
             self._api.close()

@@ -62,6 +62,8 @@ def _of_version(version: Version, *, is_isolated: bool) -> Iterator[Difference]:
         yield Difference("EphemeralStorage", "the size of /tmp is not limited")
         yield Difference("/tmp", "TMPDIR is private to an environment; /tmp itself is this machine's")
         yield Difference("/var/task and /opt", "code and layers lie elsewhere; LAMBDA_TASK_ROOT says where")
+        if version.layers:
+            yield Difference("sandbox.localdomain", "extensions listen on localhost: the name is not known")
     for field, says in (
         ("VpcConfig", "handlers run on this machine's network"),
         ("FileSystemConfigs", "no file system is mounted"),
@@ -77,8 +79,6 @@ def _of_version(version: Version, *, is_isolated: bool) -> Iterator[Difference]:
     if settings["SnapStart"]["ApplyOn"] != "None":
         says = "environments are copies of one process, but new ones where it has threads, processes or files to write"
         yield Difference("SnapStart", says if is_isolated and language == PYTHON else "environments initialise anew")
-    if version.layers:
-        yield Difference("extensions", "external extensions in layers are not started")
 
 
 def _of_function(function: Function) -> Iterator[Difference]:

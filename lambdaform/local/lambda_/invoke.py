@@ -46,7 +46,7 @@ async def invoke(plane: Plane, invoking: Invoking, call: Call) -> Mapping[str, J
         "Payload": ran.outcome.payload,
         "FunctionError": ran.outcome.function_error,
         "ExecutedVersion": ran.outcome.executed_version,
-        "LogResult": tail(ran.log) if call.params.get("LogType") == "Tail" else None,
+        "LogResult": tail(await ran.whole_log()) if call.params.get("LogType") == "Tail" else None,
     }
 
 
@@ -112,7 +112,7 @@ async def _events(streamed: Streamed, *, with_log: bool) -> AsyncIterator[bytes]
     elif not ran.is_streamed:
         yield message("PayloadChunk", ran.outcome.payload, "application/octet-stream")
     if with_log:
-        complete["LogResult"] = tail(ran.log)
+        complete["LogResult"] = tail(await ran.whole_log())
     yield message("InvokeComplete", json.dumps(complete).encode(), "application/json")
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 import attrs
@@ -21,13 +22,13 @@ from lambdaform.local.lambda_.admission import (
     Reason,
 )
 from lambdaform.local.lambda_.blueprints import Blueprints
-from lambdaform.local.lambda_.environment import Ending
+from lambdaform.local.lambda_.endings import Ending
 from lambdaform.local.lambda_.metrics import Metrics, Unit
 from lambdaform.local.lambda_.naming import LATEST, Reference, is_version, refer
 from lambdaform.local.lambda_.permissions import decide_permitted
 from lambdaform.local.lambda_.plane import Plane, conflict, function_missing
 from lambdaform.local.lambda_.records import Record, Records
-from lambdaform.local.lambda_.running import Key, RestoreFailed
+from lambdaform.local.lambda_.running import Busy, Key, RestoreFailed
 from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Event
 from lambdaform.local.lambda_.values import Alias, AsyncConfig, Function, Version
 from lambdaform.local.ports import ACCOUNT, RECURSION, AwsFault, FunctionSettings, Json, Outcome
@@ -53,6 +54,15 @@ class Ran:
     log: str = ""
     is_streamed: bool = False
     """Whether the payload was handed on in pieces already."""
+    rest: Awaitable[Ending] | None = None
+    """Where extensions go on after the answer: what it comes to in the end."""
+
+    async def whole_log(self) -> str:
+        """The log with its closing lines, which are written when extensions are done.
+
+        Whether AWS waits for them when a caller asks for the log is not documented; the REPORT line is in its answers.
+        """
+        return self.log if self.rest is None else (await asyncio.shield(self.rest)).log
 
 
 @attrs.frozen
@@ -63,6 +73,20 @@ class Target:
     version: Version
     arn: str
     """As the caller qualified it."""
+
+
+@attrs.frozen(eq=False)
+class _Run:
+    """One run of a version, until it is noted."""
+
+    target: Target
+    event: Event
+    started: float
+    attempt: int
+    place: Place
+    limits: Limits
+    busy: Busy
+    """What else was at work when it began."""
 
 
 class Invoking:
@@ -212,35 +236,49 @@ class Invoking:
             raise unrestored(failed) from failed
         error = "Unhandled" if ending.is_error else None
         step.details["error"] = error_of(ending)
+        if function.reserved_concurrency is None and place == "on-demand":
+            value = ("UnreservedConcurrentExecutions", busy.unreserved + 1.0, "Count")
+            self._metrics.count(started, function.region, "", value)
+        run = _Run(target, event, started, attempt, place, limits, busy)
+        if ending.rest is None:
+            self._note(run, ending)
+        else:
+            self._plane.clock.run(self._note_later(run, ending.rest))
+        outcome = Outcome(200, ending.payload, error, version.number, request_id)
+        return Ran(outcome, ending.log, ending.is_streamed, ending.rest)
+
+    async def _note_later(self, run: _Run, rest: Awaitable[Ending]) -> None:
+        self._note(run, await rest)
+
+    def _note(self, run: _Run, ending: Ending) -> None:
+        """Count an invocation that is over, and keep it."""
         self._count(
-            target,
-            started,
+            run.target,
+            run.started,
             ("Invocations", 1, "Count"),
             ("Errors", int(ending.is_error), "Count"),
             ("Throttles", 0, "Count"),
             ("Duration", ending.report.duration, "Milliseconds"),
-            ("ConcurrentExecutions", busy.function + 1, "Count"),
-            *_of_provisioned(place, limits, busy.provisioned),
+            ("ConcurrentExecutions", run.busy.function + 1, "Count"),
+            *_of_provisioned(run.place, run.limits, run.busy.provisioned),
         )
-        if function.reserved_concurrency is None and place == "on-demand":
-            value = ("UnreservedConcurrentExecutions", busy.unreserved + 1.0, "Count")
-            self._metrics.count(started, function.region, "", value)
+        if ending.overhead is not None:
+            self._count(run.target, run.started, ("PostRuntimeExtensionsDuration", ending.overhead, "Milliseconds"))
         self._records.add(
             Record(
-                function=function.arn,
-                version=version.number,
-                request_id=request_id,
-                event=event.payload,
+                function=run.target.function.arn,
+                version=run.target.version.number,
+                request_id=run.event.request_id,
+                event=run.event.payload,
                 result=ending.payload,
-                error=error,
-                attempt=attempt,
+                error="Unhandled" if ending.is_error else None,
+                attempt=run.attempt,
                 is_cold=ending.was_cold,
                 logs=ending.log,
-                started=started,
+                started=run.started,
                 duration=ending.report.duration,
             )
         )
-        return Ran(Outcome(200, ending.payload, error, version.number, request_id), ending.log, ending.is_streamed)
 
     def _limits(self, target: Target) -> Limits:
         function, version = target.function, target.version

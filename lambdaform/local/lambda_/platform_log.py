@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -129,6 +129,20 @@ def restore_report(style: Style, now: float, *, duration: float, status: str, er
         yield _event(now, "platform.restoreRuntimeDone", record)
     if style.system_level != "WARN" or status != "success":
         yield _event(now, "platform.restoreReport", {**record, "metrics": {"durationMs": round(duration, 3)}})
+
+
+def extension(
+    style: Style, now: float, *, name: str, state: str, events: Sequence[str], error_type: str | None
+) -> Iterator[str]:
+    """The line about an extension at the end of INIT."""
+    if style.format == "Text":
+        kind = f"\tError Type: {error_type}" if error_type else ""
+        yield f"EXTENSION\tName: {name}\tState: {state}\tEvents: [{', '.join(events)}]{kind}\n"
+    elif style.system_level != "WARN" or error_type:
+        record: dict[str, Json] = {"name": name, "state": state, "events": list(events)}
+        if error_type:
+            record["errorType"] = error_type
+        yield _event(now, "platform.extension", record)
 
 
 def start(style: Style, now: float, *, request_id: str, version: str, function_arn: str) -> Iterator[str]:

@@ -7,9 +7,10 @@ nothing of the control plane.
 from __future__ import annotations
 
 import asyncio
+import functools
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,12 +29,14 @@ from lambdaform.local.lambda_.admission import (
     decide_admission,
 )
 from lambdaform.local.lambda_.blueprint import Blueprint, LogWriter
-from lambdaform.local.lambda_.endings import Turn
-from lambdaform.local.lambda_.environment import Ending, Environment, Initialization
+from lambdaform.local.lambda_.endings import Ending, Turn
+from lambdaform.local.lambda_.environment import Environment, Initialization
 from lambdaform.local.lambda_.processes import Spawner
 from lambdaform.local.lambda_.runtime_api import Event
 from lambdaform.local.ports import Clock
 
+LONGEST_SHUTDOWN = 2.5
+"""Seconds that are waited at the end of the local AWS for extensions to end."""
 IDLE_LIFE = 600.0
 """Seconds an idle environment is kept; AWS promises nothing here and usually keeps them some minutes."""
 
@@ -171,14 +174,15 @@ class Fleet:
     ) -> Ending:
         """Serve one admitted event in an idle environment, or in a new one. Raises `OSError` when none can be made.
 
-        A test may have declared a fault that strikes it, and how many seconds it `lasts` on the local AWS's clock.
+        Where extensions go on after the answer, `rest` of what is returned is what it comes to in the end, without
+        being waited for. A test may have declared a fault that strikes it, and how many seconds it `lasts` on the local
+        AWS's clock.
         Raises `RestoreFailed` when it cannot be restored from its version's snapshot.
         """
-        function, region = (key.account, key.region, key.name), (key.account, key.region)
         counter = self._provisioned if place == "provisioned" else self._on_demand
-        is_unreserved = place == "on-demand" and not is_reserved
-        counter[function] += 1
-        self._unreserved[region] += is_unreserved
+        unreserved = int(place == "on-demand" and not is_reserved)
+        counter[(key.account, key.region, key.name)] += 1
+        self._unreserved[(key.account, key.region)] += unreserved
         pool = self._pools.get(key)
         if pool is None:
             pool = self._pools[key] = _Pool()
@@ -189,26 +193,55 @@ class Fleet:
         else:
             pool.idle.remove(environment)
         pool.busy.add(environment)
+        give_back = functools.partial(self._give_back, pool, environment, counter, key, unreserved)
         try:
             async with self._clock.turn():
                 if environment.is_to_be_restored:
                     await self._restore(pool, key, environment)
                 ending = await environment.invoke(event, timeout=blueprint.timeout, strike=strike)
+                if ending.rest is not None and not self._is_swept:
+                    ending = await ending.rest  # under a virtual clock nothing else happens meanwhile
             if lasts:
                 await self._clock.spend(lasts)
-            return ending
         except BaseException:
             environment.retire()
+            give_back()
+            raise
+        if ending.rest is None:
+            give_back()
+            return ending
+        whole: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self._clock.run(self._conclude(ending.rest, whole, environment, give_back))
+        return attrs.evolve(ending, rest=whole)
+
+    async def _conclude(
+        self,
+        rest: Awaitable[Ending],
+        whole: asyncio.Future[Ending],
+        environment: Environment,
+        give_back: Callable[[], None],
+    ) -> None:
+        """Let the extensions of an environment get done: until then it is not free."""
+        try:
+            whole.set_result(await rest)
+        except BaseException:
+            environment.retire()
+            whole.cancel()
             raise
         finally:
-            counter[function] -= 1
-            self._unreserved[region] -= is_unreserved
-            pool.busy.discard(environment)
-            if pool.is_retired or environment.is_retired:
-                environment.retire()
-            else:
-                pool.idle.append(environment)
-                self._sweep_later()
+            give_back()
+
+    def _give_back(
+        self, pool: _Pool, environment: Environment, counter: Counter[tuple[str, str, str]], key: Key, unreserved: int
+    ) -> None:
+        counter[(key.account, key.region, key.name)] -= 1
+        self._unreserved[(key.account, key.region)] -= unreserved
+        pool.busy.discard(environment)
+        if pool.is_retired or environment.is_retired:
+            environment.retire()
+        else:
+            pool.idle.append(environment)
+            self._sweep_later()
 
     async def prepare(self, key: Key, blueprint: Blueprint, count: int) -> bool:
         """Have `count` environments initialised and idle, as provisioned concurrency; False when an INIT fails."""
@@ -276,8 +309,9 @@ class Fleet:
                 pool.drop_snapshot()
         self._pools = {key: pool for key, pool in self._pools.items() if not pool.is_retired}
 
-    def close(self) -> None:
-        """End everything."""
+    async def close(self) -> None:
+        """End everything; extensions get the time they have for that."""
+        every = [each for _, each in self.environments()]
         for pool in self._pools.values():
             pool.is_retired = True
             pool.drop_snapshot()
@@ -285,6 +319,9 @@ class Fleet:
                 environment.retire()
             pool.idle.clear()
         self._pools.clear()
+        ending = [each.gone for each in every if each.copies is None and not each.gone.done()]
+        if ending:
+            await asyncio.wait(ending, timeout=LONGEST_SHUTDOWN)
 
     def counts(self) -> dict[str, int]:
         """How many environments are idle and busy."""
@@ -318,6 +355,7 @@ class Fleet:
             stream=stream,
             parent_folder=self._folder,
             now=self._clock.now,
+            work=self._clock.run,
             initialization="provisioned-concurrency" if provisioned else initialization,
         )
 

@@ -100,8 +100,10 @@ class Listener(Protocol):
 class RuntimeApi:
     """One process's side of the API: a listening port and the state the process is in."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, *, others: Callable[[Connection, Request], bool] | None = None) -> None:
         self._listener = listener
+        self._others = others
+        """Who takes requests that are none of this API: extensions call at the same address."""
         self._state: State = "init"
         self._server: Server | None = None
         self._parked: Connection | None = None
@@ -111,6 +113,11 @@ class RuntimeApi:
         """Listen; returns `host:port` for AWS_LAMBDA_RUNTIME_API."""
         self._server = await Server.start(self._dispatch, intakes=self._intake_of)
         return self._server.address
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the process has asked for an event and not got one yet."""
+        return self._state == "waiting"
 
     def deliver(self, event: Event, *, deadline_ms: int) -> None:
         """Hand an event to the process, which must be waiting for one. `deadline_ms` is since the epoch."""
@@ -162,7 +169,9 @@ class RuntimeApi:
     def _dispatch(self, connection: Connection, request: Request) -> None:
         asked = _read(request)
         if asked is None:
-            connection.answer(_refusal(404, "ResourceNotFound", f"no such call: {request.method} {request.path}"))
+            if self._others is None or not self._others(connection, request):
+                text = f"no such call: {request.method} {request.path}"
+                connection.answer(_refusal(404, "ResourceNotFound", text))
             return
         ask, request_id = asked
         if ask in ("response", "error") and request_id != self._request_id:

@@ -6,17 +6,21 @@ What they are asked and what they answer is the environment's business.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import math
+import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from lambdaform.local.lambda_.blueprint import Blueprint
+from lambdaform.local.lambda_.extensions import HIDDEN
 from lambdaform.local.lambda_.family import Family
 from lambdaform.local.lambda_.output import Output
-from lambdaform.local.lambda_.processes import Order, Process, Starter
+from lambdaform.local.lambda_.processes import Companion, Order, Process, Starter
 
 TASK = "/var/task"
 """Where Lambda has the code."""
@@ -33,16 +37,24 @@ class Sandbox:
         parent_folder: Path,
         take_line: Callable[[str], None],
         on_exit: Callable[[], None],
+        take_extension_line: Callable[[str], None],
+        on_extension_exit: Callable[[str, Process], None],
     ) -> None:
         self.process: Process | None = None
         """The runtime's."""
+        self.extensions: Mapping[str, Process | int] = {}
+        """The external extensions by name; the error number of one that could not be started."""
         self._blueprint = blueprint
         self._spawner = spawner
         self._folder = Path(tempfile.mkdtemp(prefix="environment-", dir=parent_folder))
         self._take_line = take_line
         self._on_exit = on_exit
+        self._take_extension_line = take_extension_line
+        self._on_extension_exit = on_extension_exit
         self._loop = asyncio.get_running_loop()
-        self._output: Output | None = None
+        self._outputs: list[Output] = []
+        self._gate: int | None = None
+        """The pipe end that holds the runtime back until extensions have registered."""
         self._family: Family | None = None
         self._peak = 0
         self._is_frozen = False
@@ -59,6 +71,7 @@ class Sandbox:
         """Start the runtime with these variables beside the blueprint's. Raises `OSError`.
 
         Another starter than the machine's makes it a copy of a snapshot; a snapshot gets the channel for that.
+        Where there are extensions they are started, and the runtime goes on at `begin`.
         """
         blueprint = self._blueprint
         scratch = self._folder / "tmp"
@@ -69,7 +82,18 @@ class Sandbox:
         if not blueprint.is_isolated:
             # An empty home hides the host's AWS configuration.
             environ |= {"HOME": str(home), "TMPDIR": str(scratch)}
-        self._output = Output(self._take_line)
+        output = Output(self._take_line)
+        self._outputs = [output]
+        gate: int | None = None
+        companions: list[Companion] = []
+        if blueprint.extensions:
+            shown = {key: value for key, value in environ.items() if key not in HIDDEN}
+            gate, self._gate = os.pipe()
+            for name in blueprint.extensions:
+                self._outputs.append(Output(self._take_extension_line))
+                companions.append(
+                    Companion(f"{blueprint.extensions_folder}/{name}", shown, self._outputs[-1].write_end)
+                )
         try:
             order = Order(
                 environ=environ,
@@ -85,16 +109,34 @@ class Sandbox:
                 arguments=blueprint.launch.arguments,
                 channel=channel,
             )
-            process = self.process = await (starter or self._spawner).spawn(order, self._output.write_end)
+            process = self.process = await (starter or self._spawner).spawn(
+                order, output.write_end, companions=companions, gate=gate
+            )
         finally:
-            self._output.started()
-        self._family = Family(process)
+            for each in self._outputs:
+                each.started()
+            if gate is not None:
+                os.close(gate)
+        self.extensions = dict(zip(blueprint.extensions, process.companions, strict=True))
+        self._family = Family(process, [each for each in process.companions if isinstance(each, Process)])
         process.exited.add_done_callback(lambda _: self._exited(process))
+        for name, extension in self.extensions.items():
+            if isinstance(extension, Process):
+                exited = functools.partial(self._extension_exited, process, name, extension)
+                extension.exited.add_done_callback(exited)
+
+    def begin(self) -> None:
+        """Let the runtime go on, which was held back for the extensions."""
+        if self._gate is not None:
+            with contextlib.suppress(BrokenPipeError):  # it has ended already
+                os.write(self._gate, b"!")
+            os.close(self._gate)
+            self._gate = None
 
     def drain(self) -> None:
         """Take every line written so far."""
-        if self._output is not None:
-            self._output.flush()
+        for output in self._outputs:
+            output.flush()
 
     # Freezing
 
@@ -109,7 +151,8 @@ class Sandbox:
             self._freezing = None
         if self._is_frozen and self.process is not None:
             self._is_frozen = False
-            self.process.signal(signal.SIGCONT)
+            for process in self._running():
+                process.signal(signal.SIGCONT)
             if self._family is not None:
                 self._family.resume()
 
@@ -117,7 +160,8 @@ class Sandbox:
         self._freezing = None
         if self.process is not None:
             self._is_frozen = True
-            self.process.signal(signal.SIGSTOP)
+            for process in self._running():
+                process.signal(signal.SIGSTOP)
             if self._family is not None:
                 self._family.stop()
 
@@ -138,6 +182,26 @@ class Sandbox:
 
     # The end
 
+    async def end_runtime(self, grace: float) -> None:
+        """Ask the runtime to end, and kill it when it has not within `grace` seconds of real time."""
+        process = self.process
+        if process is not None and not process.exited.done():
+            process.terminate()
+            await asyncio.wait([process.exited], timeout=grace)
+            process.kill()
+
+    def kill_extension(self, name: str) -> None:
+        """Kill an extension."""
+        process = self.extensions.get(name)
+        if isinstance(process, Process):
+            process.kill()
+
+    async def await_extensions(self, limit: float) -> None:
+        """Wait until every extension has ended, at most `limit` seconds of real time."""
+        exits = [each.exited for each in self.extensions.values() if isinstance(each, Process)]
+        if exits:
+            await asyncio.wait(exits, timeout=max(limit, 0.0))
+
     def kill(self) -> None:
         """Kill the runtime; that it has exited is told as always."""
         if self.process is not None:
@@ -148,12 +212,15 @@ class Sandbox:
         if self._freezing is not None:
             self._freezing.cancel()
             self._freezing = None
-        if self.process is not None:
-            self.process.kill()
-            self.process = None
-        if self._output is not None:
-            self._output.close()
-            self._output = None
+        for process in self._running():
+            process.kill()
+        self.process, self.extensions = None, {}
+        if self._gate is not None:
+            os.close(self._gate)
+            self._gate = None
+        for output in self._outputs:
+            output.close()
+        self._outputs = []
         if self._family is not None:
             self._peak = max(self._peak, self._family.peak)
             self._family.close()
@@ -168,6 +235,15 @@ class Sandbox:
     def _exited(self, process: Process) -> None:
         if self.process is process:  # one that was dropped says nothing about the one that follows it
             self._on_exit()
+
+    def _extension_exited(self, beside: Process, name: str, process: Process, _: asyncio.Future[int]) -> None:
+        if self.process is beside:
+            self._on_extension_exit(name, process)
+
+    def _running(self) -> Iterable[Process]:
+        if self.process is not None:
+            yield self.process
+        yield from (each for each in self.extensions.values() if isinstance(each, Process))
 
     def _within(self, folder: Path) -> str:
         """A folder relative to the private folder of the local AWS."""
