@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from lambdaform.local.clock import SystemClock
 from lambdaform.local.lambda_ import platform_log
 from lambdaform.local.lambda_.blueprint import Blueprint
 from lambdaform.local.lambda_.endings import Turn
@@ -78,6 +79,7 @@ def test_hooks_after_a_restore_have_a_time_limit(tmp_path: Path) -> None:
                 stream="s",
                 parent_folder=private,
                 now=time.time,
+                work=SystemClock().run,
                 initialization="snap-start",
                 restore_limit=0.1,
             )
