@@ -1,6 +1,6 @@
 """Speed as ratios: everything beside its floor or its peer, measured in one run on one machine.
 
-python benchmarks/run.py [commands] [plan] [invoke] [environments] [endurance] [events]
+python benchmarks/run.py [commands] [plan] [invoke] [environments] [endurance] [events] [peers]
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 from endurance import endurance
 from environments import environments
 from events import events
+from peers import peers
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -203,8 +204,9 @@ def main(names: Sequence[str]) -> None:
         "endurance": endurance,
         "environments": environments,
         "events": events,
+        "peers": peers,
     }
-    for name in names or ("commands", "plan", "invoke", "environments", "events"):
+    for name in names or ("commands", "plan", "invoke", "environments", "events", "peers"):
         parts[name]()
 
 
