@@ -58,7 +58,12 @@ if TYPE_CHECKING:
     from lambdaform.resources.kinesis_stream import Stream as Stream
     from lambdaform.resources.lambda_alias import Alias as Alias
     from lambdaform.resources.lambda_event_invoke_config import EventInvokeConfig as EventInvokeConfig
-    from lambdaform.resources.lambda_event_source_mapping import EventSourceMapping as EventSourceMapping
+    from lambdaform.resources.lambda_event_source_mapping import (
+        EventSourceMapping as EventSourceMapping,
+    )
+    from lambdaform.resources.lambda_event_source_mapping import (
+        SourceAccess as SourceAccess,
+    )
     from lambdaform.resources.lambda_function import (
         FileSystem as FileSystem,
     )
@@ -98,7 +103,11 @@ if TYPE_CHECKING:
     from lambdaform.resources.sqs_queue import Queue as Queue
     from lambdaform.resources.sqs_queue_policy import QueuePermission as QueuePermission
     from lambdaform.stack import Stack as Stack
+    from lambdaform.triggers.documentdb_stream import DocumentDbStream as DocumentDbStream
     from lambdaform.triggers.event_rule import Rule as Rule
+    from lambdaform.triggers.kafka_topic import KafkaTopic as KafkaTopic
+    from lambdaform.triggers.mq_queue import MqQueue as MqQueue
+    from lambdaform.triggers.msk_topic import MskTopic as MskTopic
     from lambdaform.triggers.schedule import Schedule as Schedule
 
 _WHERE = {
@@ -110,6 +119,7 @@ _WHERE = {
     "Code": "model.code",
     "Cors": "resources.lambda_url",
     "DeadLetter": "resources.sqs_queue",
+    "DocumentDbStream": "triggers.documentdb_stream",
     "EventBus": "resources.events_bus",
     "EventInvokeConfig": "resources.lambda_event_invoke_config",
     "EventRule": "resources.events_rule",
@@ -123,10 +133,13 @@ _WHERE = {
     "GlobalIndex": "resources.dynamodb_table",
     "Grant": "model.resource",
     "Input": "model.output",
+    "KafkaTopic": "triggers.kafka_topic",
     "Key": "resources.dynamodb_table",
     "Layer": "resources.lambda_layer",
     "LogGroup": "resources.logs_group",
     "Logging": "resources.lambda_function",
+    "MqQueue": "triggers.mq_queue",
+    "MskTopic": "triggers.msk_topic",
     "Output": "model.output",
     "PARTITION": "model.output",
     "Parameter": "model.secret",
@@ -146,6 +159,7 @@ _WHERE = {
     "Schedule": "triggers.schedule",
     "ScheduledCall": "resources.scheduler_schedule",
     "Secret": "model.secret",
+    "SourceAccess": "resources.lambda_event_source_mapping",
     "Stack": "stack",
     "Stream": "resources.kinesis_stream",
     "Subscription": "resources.sns_subscription",
@@ -170,6 +184,7 @@ __all__ = [
     "Code",
     "Cors",
     "DeadLetter",
+    "DocumentDbStream",
     "EventBus",
     "EventInvokeConfig",
     "EventRule",
@@ -181,10 +196,13 @@ __all__ = [
     "GlobalIndex",
     "Grant",
     "Input",
+    "KafkaTopic",
     "Key",
     "Layer",
     "LogGroup",
     "Logging",
+    "MqQueue",
+    "MskTopic",
     "Output",
     "Parameter",
     "Permission",
@@ -203,6 +221,7 @@ __all__ = [
     "Schedule",
     "ScheduledCall",
     "Secret",
+    "SourceAccess",
     "Stack",
     "Stream",
     "Subscription",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lambdaform.model.graph import Node
 
 FILTERS = "https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html"
-DATA = {"sqs": "body", "kinesis": "data", "dynamodb": "dynamodb"}
+DATA = {"sqs": "body", "kinesis": "data", "dynamodb": "dynamodb", "msk": "value", "kafka": "value", "mq": "data"}
 """The key of a record under which each service puts the data."""
 DEFAULT_FILTERS = 5
 """What an account may have for each mapping until AWS raises it, to 10 at most."""
@@ -62,17 +62,18 @@ def _filters(node: Node) -> list[Mapping[str, Any]]:
 @rule("filter-key", Severity.WARNING, "A filter looks where the data of its source is.", link=FILTERS)
 def filter_key(view: View) -> Iterable[Finding]:
     """A filter on the data key of another source matches nothing, and a queue deletes what does not match."""
-    for node, service in mappings(view):
+    for node, service in mappings(view, *DATA):
         for number, pattern in enumerate(_filters(node)):
-            wrong = [key for of, key in DATA.items() if of != service and key in pattern and key != DATA[service]]
+            data = DATA.get(service)
+            wrong = sorted({key for key in DATA.values() if key in pattern and key != data})
             for key in wrong:
                 yield Finding(
                     node,
                     "records of this source have no such key, so nothing matches",
                     f"filters[{number}].{key}",
                     given=key,
-                    allowed=f"{DATA[service]}, or another key of the record",
-                    hint=f"use {DATA[service]}",
+                    allowed=f"{data}, or another key of the record",
+                    hint=f"use {data}",
                 )
 
 

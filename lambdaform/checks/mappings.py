@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventsourcemapping.html
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from lambdaform.checks.rules import Finding, rule
@@ -22,17 +22,50 @@ STREAMS = {
     "kinesis": KINESIS,
     "dynamodb": "https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-params.html",
 }
-ONLY_STREAMS = (
-    "starting_position",
-    "starting_timestamp",
-    "parallelization",
-    "bisect_on_error",
-    "max_record_age",
-    "max_retries",
-    "tumbling_window",
-    "on_failure",
-)
-ONLY_QUEUES = ("max_concurrency",)
+KAFKA = ("msk", "kafka")
+BROKERS = (*KAFKA, "mq", "documentdb")
+STARTING = {
+    **STREAMS,
+    "msk": "https://docs.aws.amazon.com/lambda/latest/dg/with-msk-configure.html",
+    "kafka": "https://docs.aws.amazon.com/lambda/latest/dg/with-kafka-configure.html",
+    "documentdb": "https://docs.aws.amazon.com/lambda/latest/dg/with-documentdb.html",
+}
+"""What has a place to begin at."""
+_TITLES = {
+    "sqs": "a queue",
+    "kinesis": "a stream",
+    "dynamodb": "a stream",
+    "msk": "a Kafka topic",
+    "kafka": "a Kafka topic",
+    "mq": "a queue of Amazon MQ",
+    "documentdb": "a DocumentDB stream",
+}
+_LOGS = (*STREAMS, *KAFKA)
+TAKEN_BY: Mapping[str, tuple[str, ...]] = {
+    "starting_position": tuple(STARTING),
+    "starting_timestamp": tuple(STARTING),
+    "parallelization": tuple(STREAMS),
+    "bisect_on_error": _LOGS,
+    "max_record_age": _LOGS,
+    "max_retries": _LOGS,
+    "tumbling_window": tuple(STREAMS),
+    "on_failure": _LOGS,
+    "max_concurrency": ("sqs",),
+    "min_pollers": ("sqs", *KAFKA),
+    "max_pollers": ("sqs", *KAFKA),
+    "partial_failures": ("sqs", *_LOGS),
+    "filters": ("sqs", *_LOGS, "mq"),
+    "topic": KAFKA,
+    "consumer_group": KAFKA,
+    "bootstrap_servers": ("kafka",),
+    "queue": ("mq",),
+    "virtual_host": ("mq",),
+    "database": ("documentdb",),
+    "collection": ("documentdb",),
+    "full_document": ("documentdb",),
+    "access": BROKERS,
+}
+"""Settings that not every kind of source has, and which do."""
 
 
 def mappings(view: View, *services: str) -> Iterable[tuple[Node, str]]:
@@ -99,18 +132,17 @@ def batch_fifo(view: View) -> Iterable[Finding]:
 @rule(
     "mapping-settings",
     Severity.ERROR,
-    "Settings of streams are not given to queues, nor the other way round.",
+    "A mapping has settings of its own kind of source.",
     link=QUEUES,
 )
 def settings(view: View) -> Iterable[Finding]:
     """Which source takes which setting."""
     for node, service in mappings(view):
-        wrong = ONLY_STREAMS if service == "sqs" else ONLY_QUEUES
-        for prop in wrong:
-            if node.props.get(prop) not in (None, False):
+        for prop, kinds in TAKEN_BY.items():
+            if service not in kinds and node.props.get(prop) not in (None, False, [], ()):
                 yield Finding(
                     node,
-                    f"{'a queue' if service == 'sqs' else 'a stream'} has no such setting",
+                    f"{_TITLES.get(service, 'this source')} has no such setting",
                     prop,
                     given=_short(node.props[prop]),
                     hint=f"take {prop} out"
@@ -123,18 +155,18 @@ def _short(value: Any) -> str:
     return str(value) if isinstance(value, (str, int, float)) else "a value"
 
 
-@rule("starting-position", Severity.ERROR, "A stream's mapping says where to begin.", link=KINESIS)
+@rule("starting-position", Severity.ERROR, "A mapping of a stream or topic says where to begin.", link=KINESIS)
 def starting_position(view: View) -> Iterable[Finding]:
-    """And `AT_TIMESTAMP`, which DynamoDB does not have, says when."""
-    for node, service in mappings(view, *STREAMS):
+    """And `AT_TIMESTAMP`, which DynamoDB's streams do not have, says when."""
+    for node, service in mappings(view, *STARTING):
         position, timestamp = node.props.get("starting_position"), node.props.get("starting_timestamp")
-        link = STREAMS[service]
+        link = STARTING[service]
         if position is None:
             yield Finding(
                 node,
                 "is needed for a stream",
                 "starting_position",
-                allowed="LATEST, TRIM_HORIZON" + (", AT_TIMESTAMP" if service == "kinesis" else ""),
+                allowed="LATEST, TRIM_HORIZON" + (", AT_TIMESTAMP" if service != "dynamodb" else ""),
                 hint='add starting_position="LATEST", or "TRIM_HORIZON" for all that is still there',
                 link=link,
             )

@@ -15,6 +15,9 @@ _TITLES = {
     "s3": "an S3 bucket",
     "kinesis": "a Kinesis stream",
     "dynamodb": "a DynamoDB table",
+    "kafka": "an Amazon MSK cluster",
+    "mq": "an Amazon MQ broker",
+    "rds": "an Amazon DocumentDB cluster",
 }
 
 

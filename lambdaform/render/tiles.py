@@ -49,6 +49,9 @@ _WORDS = {
     "sns.topic": ("topic", "messaging"),
     "events.bus": ("event bus", "messaging"),
     "kinesis.stream": ("stream", "messaging"),
+    "msk.cluster": ("Kafka", "messaging"),
+    "mq.broker": ("broker", "messaging"),
+    "documentdb.cluster": ("DocumentDB", "data"),
     "dynamodb.table": ("table", "data"),
     "s3.bucket": ("bucket", "data"),
     "logs.group": ("log group", "data"),
@@ -63,6 +66,9 @@ _SERVICES = {
     "kinesis": "kinesis.stream",
     "dynamodb": "dynamodb.table",
     "s3": "s3.bucket",
+    "kafka": "msk.cluster",
+    "mq": "mq.broker",
+    "rds": "documentdb.cluster",
 }
 
 
@@ -129,6 +135,8 @@ def mapping_label(props: Mapping[str, Json], detail: bool) -> str:
         words.append("failed ones return")
     if detail and isinstance(props.get("max_concurrency"), int):
         words.append(f"at most {props['max_concurrency']} at a time")
+    if isinstance(place := props.get("topic") or props.get("queue") or props.get("database"), str):
+        words.insert(0, place)
     return ", ".join(words)
 
 

@@ -145,6 +145,7 @@ class Table(Resource):
         max_record_age: Seconds | None = None,
         tumbling_window: Seconds | None = None,
         on_failure: Input[str] | Resource | None = None,
+        metrics: Input[bool] = False,
         enabled: Input[bool] = True,
     ) -> TableChanges:
         """A trigger: the function gets the changes of this table's items, in order for each key.
@@ -164,6 +165,7 @@ class Table(Resource):
             max_record_age: older changes are dropped.
             tumbling_window: length of an aggregation window, up to 15 minutes.
             on_failure: queue, topic or bucket that hears of batches given up.
+            metrics: whether CloudWatch gets counts of this mapping's events, which AWS bills.
             enabled: whether it reads.
         """
         return TableChanges(
@@ -179,6 +181,7 @@ class Table(Resource):
             max_record_age=max_record_age,
             tumbling_window=tumbling_window,
             on_failure=on_failure,
+            metrics=metrics,
             enabled=enabled,
         )
 

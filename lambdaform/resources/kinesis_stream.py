@@ -92,6 +92,7 @@ class Stream(Resource):
         max_record_age: Seconds | None = None,
         tumbling_window: Seconds | None = None,
         on_failure: Input[str] | Resource | None = None,
+        metrics: Input[bool] = False,
         enabled: Input[bool] = True,
     ) -> StreamRecords:
         """A trigger: the function gets this stream's records, in order for each partition key.
@@ -112,6 +113,7 @@ class Stream(Resource):
             max_record_age: older records are dropped.
             tumbling_window: length of an aggregation window, up to 15 minutes.
             on_failure: queue, topic or bucket that hears of batches given up.
+            metrics: whether CloudWatch gets counts of this mapping's events, which AWS bills.
             enabled: whether it reads.
         """
         return StreamRecords(
@@ -128,6 +130,7 @@ class Stream(Resource):
             max_record_age=max_record_age,
             tumbling_window=tumbling_window,
             on_failure=on_failure,
+            metrics=metrics,
             enabled=enabled,
         )
 

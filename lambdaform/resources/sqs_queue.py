@@ -105,6 +105,9 @@ class Queue(Resource):
         partial_failures: Input[bool] = False,
         filters: Iterable[Mapping[str, Any]] = (),
         max_concurrency: Input[int] | None = None,
+        min_pollers: Input[int] | None = None,
+        max_pollers: Input[int] | None = None,
+        metrics: Input[bool] = False,
         enabled: Input[bool] = True,
     ) -> QueueMessages:
         """A trigger: the function gets this queue's messages in batches.
@@ -115,6 +118,10 @@ class Queue(Resource):
             partial_failures: whether the answer may name the messages that failed (`batchItemFailures`).
             filters: patterns; a message that matches none is deleted unread.
             max_concurrency: most invocations at a time for this queue, 2 to 1,000.
+            min_pollers: fewest pollers kept for this queue (provisioned mode, which AWS bills), 2 to 200; instead of
+                `max_concurrency`. Each has up to 10 invocations at a time.
+            max_pollers: most pollers kept for this queue, 2 to 10,000.
+            metrics: whether CloudWatch gets counts of this queue's events, which AWS bills.
             enabled: whether it polls.
         """
         return QueueMessages(
@@ -124,6 +131,9 @@ class Queue(Resource):
             partial_failures=partial_failures,
             filters=filters,
             max_concurrency=max_concurrency,
+            min_pollers=min_pollers,
+            max_pollers=max_pollers,
+            metrics=metrics,
             enabled=enabled,
         )
 

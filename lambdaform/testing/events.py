@@ -15,42 +15,21 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 from urllib.parse import quote_plus, urlencode
 
-import attrs
-
 from lambdaform.model.problem import LambdaformError
+from lambdaform.testing import broker_events
+from lambdaform.testing.origin import ID, MILLIS, TIME, Origin, text_of
 
 Json = Any
-_TIME = "2026-01-01T12:00:00.000Z"
-_MILLIS = 1_767_268_800_000
-_ID = "00000000-0000-4000-8000-000000000001"
-
-
-@attrs.frozen
-class Origin:
-    """The resource an event comes from."""
-
-    region: str
-    account: str
-    name: str
-    """Its name in AWS."""
-
-    def arn(self, service: str, resource: str) -> str:
-        """An ARN in the same region and account; `{}` stands for the name."""
-        return f"arn:aws:{service}:{self.region}:{self.account}:{resource.format(self.name)}"
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def sqs(origin: Origin, *, body: Json = None, attributes: Mapping[str, str] | None = None, group: str = "1") -> Json:
     """One message of a queue. `body` is sent as it is when it is a text, anything else as JSON."""
-    text = _text({"id": "1"} if body is None else body)
+    text = text_of({"id": "1"} if body is None else body)
     system = {
         "ApproximateReceiveCount": "1",
-        "SentTimestamp": str(_MILLIS),
+        "SentTimestamp": str(MILLIS),
         "SenderId": origin.account,
-        "ApproximateFirstReceiveTimestamp": str(_MILLIS),
+        "ApproximateFirstReceiveTimestamp": str(MILLIS),
     }
     if origin.name.endswith(".fifo"):
         system |= {
@@ -61,7 +40,7 @@ def sqs(origin: Origin, *, body: Json = None, attributes: Mapping[str, str] | No
     return {
         "Records": [
             {
-                "messageId": _ID,
+                "messageId": ID,
                 "receiptHandle": "sample",
                 "body": text,
                 "attributes": system,
@@ -89,14 +68,14 @@ def sns(
             {
                 "EventSource": "aws:sns",
                 "EventVersion": "1.0",
-                "EventSubscriptionArn": f"{topic}:{_ID}",
+                "EventSubscriptionArn": f"{topic}:{ID}",
                 "Sns": {
                     "Type": "Notification",
-                    "MessageId": _ID,
+                    "MessageId": ID,
                     "TopicArn": topic,
                     "Subject": subject,
-                    "Message": _text({"id": "1"} if message is None else message),
-                    "Timestamp": _TIME,
+                    "Message": text_of({"id": "1"} if message is None else message),
+                    "Timestamp": TIME,
                     "SignatureVersion": "1",
                     "Signature": "sample",
                     "SigningCertUrl": "https://sns.example/cert.pem",
@@ -121,7 +100,7 @@ def s3(origin: Origin, *, key: str = "folder/file.txt", event: str = "ObjectCrea
                 "eventVersion": "2.1",
                 "eventSource": "aws:s3",
                 "awsRegion": origin.region,
-                "eventTime": _TIME,
+                "eventTime": TIME,
                 "eventName": event,
                 "userIdentity": {"principalId": "sample"},
                 "requestParameters": {"sourceIPAddress": "127.0.0.1"},
@@ -166,7 +145,7 @@ def dynamodb(
                 "eventSource": "aws:dynamodb",
                 "awsRegion": origin.region,
                 "dynamodb": {
-                    "ApproximateCreationDateTime": _MILLIS // 1000,
+                    "ApproximateCreationDateTime": MILLIS // 1000,
                     "Keys": _typed(chosen),
                     **found,
                     "SequenceNumber": "1",
@@ -203,7 +182,7 @@ def _attribute(value: Json) -> Json:
 
 def kinesis(origin: Origin, *, data: Json = None, partition_key: str = "1") -> Json:
     """One record of a stream. `data` goes as it is when it is text or bytes, anything else as JSON."""
-    content = data if isinstance(data, bytes) else _text({"id": "1"} if data is None else data).encode()
+    content = data if isinstance(data, bytes) else text_of({"id": "1"} if data is None else data).encode()
     return {
         "Records": [
             {
@@ -212,7 +191,7 @@ def kinesis(origin: Origin, *, data: Json = None, partition_key: str = "1") -> J
                     "partitionKey": partition_key,
                     "sequenceNumber": "1",
                     "data": base64.b64encode(content).decode(),
-                    "approximateArrivalTimestamp": _MILLIS / 1000,
+                    "approximateArrivalTimestamp": MILLIS / 1000,
                 },
                 "eventSource": "aws:kinesis",
                 "eventVersion": "1.0",
@@ -227,12 +206,12 @@ def kinesis(origin: Origin, *, data: Json = None, partition_key: str = "1") -> J
 
 
 def eventbridge(
-    origin: Origin, *, source: str = "sample", detail_type: str = "sample", detail: Json = None, time: str = _TIME
+    origin: Origin, *, source: str = "sample", detail_type: str = "sample", detail: Json = None, time: str = TIME
 ) -> Json:
     """One event of a bus."""
     return {
         "version": "0",
-        "id": _ID,
+        "id": ID,
         "detail-type": detail_type,
         "source": source,
         "account": origin.account,
@@ -243,11 +222,11 @@ def eventbridge(
     }
 
 
-def schedule(origin: Origin, *, time: str = _TIME) -> Json:
+def schedule(origin: Origin, *, time: str = TIME) -> Json:
     """What a schedule without an input of its own sends."""
     return {
         "version": "0",
-        "id": _ID,
+        "id": ID,
         "detail-type": "Scheduled Event",
         "source": "aws.scheduler",
         "account": origin.account,
@@ -295,16 +274,16 @@ def http(
                 "sourceIp": "127.0.0.1",
                 "userAgent": "sample",
             },
-            "requestId": _ID,
+            "requestId": ID,
             "routeKey": "$default",
             "stage": "$default",
             "time": "01/Jan/2026:12:00:00 +0000",
-            "timeEpoch": _MILLIS,
+            "timeEpoch": MILLIS,
         },
         "isBase64Encoded": isinstance(body, bytes),
     }
     if body is not None:
-        event["body"] = base64.b64encode(body).decode() if isinstance(body, bytes) else _text(body)
+        event["body"] = base64.b64encode(body).decode() if isinstance(body, bytes) else text_of(body)
     return event
 
 
@@ -317,7 +296,7 @@ def logs(origin: Origin, *, messages: tuple[str, ...] = ("sample",), stream: str
         "logStream": stream,
         "subscriptionFilters": ["sample"],
         "logEvents": [
-            {"id": f"{number:056d}", "timestamp": _MILLIS, "message": text} for number, text in enumerate(messages)
+            {"id": f"{number:056d}", "timestamp": MILLIS, "message": text} for number, text in enumerate(messages)
         ],
     }
     packed = gzip.compress(json.dumps(document).encode(), mtime=0)
@@ -334,6 +313,11 @@ EVENTS: Mapping[str, Callable[..., Json]] = {
     "schedule": schedule,
     "http": http,
     "logs": logs,
+    "msk": broker_events.msk,
+    "kafka": broker_events.kafka,
+    "mq": broker_events.mq,
+    "rabbitmq": broker_events.rabbitmq,
+    "documentdb": broker_events.documentdb,
 }
 """Kind of event to what makes a sample of it."""
 
@@ -350,6 +334,10 @@ OF_RESOURCE: Mapping[str, str] = {
     "logs.group": "logs",
 }
 """Kind of resource to the kind of event it sends."""
+
+
+OF_BROKER: Mapping[str, str] = {"msk": "topic", "kafka": "topic", "mq": "queue", "documentdb": "database"}
+"""Kind of a mapping's source, which is the kind of its events, to the prop that names what is read."""
 
 
 def sample_event(kind: str, *, region: str, account: str, name: str = "sample", **fields: Json) -> Json:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lambdaform.model.graph import Graph, Node, references_in
 from lambdaform.model.problem import LambdaformError
-from lambdaform.testing.events import OF_RESOURCE, sample_event
+from lambdaform.testing.events import OF_BROKER, OF_RESOURCE, sample_event
 
 Json = Any
 _CONNECTING = ("lambda.event_source_mapping", "sns.subscription", "s3.notification", "logs.subscription")
@@ -40,6 +40,8 @@ def sources_of(graph: Graph, function: Node) -> Iterator[Node]:
     for node in graph.nodes.values():
         if node.kind in _SENDING and function.address in node.needs:
             found[node.address] = node
+        if node.props.get("source_kind") in OF_BROKER and function.address in node.needs:
+            found[node.address] = node
         if node.kind in _CONNECTING and function.address in node.needs:
             for key, content in references_in(dict(node.props)):
                 source = graph.nodes.get(content[0]) if key == "@ref" else None
@@ -65,6 +67,11 @@ def node_called(graph: Graph, name: str) -> Node:
 
 def _event(graph: Graph, node: Node, account: str, fields: dict[str, Json]) -> Json:
     kind = OF_RESOURCE.get(node.kind)
+    broker = str(node.props.get("source_kind"))
+    if broker in OF_BROKER:
+        host = {"virtual_host": node.props["virtual_host"]} if "virtual_host" in node.props else {}
+        place, sends = str(node.props.get(OF_BROKER[broker], "sample")), "rabbitmq" if host else broker
+        return sample_event(sends, region=graph.region, account=account, name=place, **{**host, **fields})
     if kind is None:
         raise LambdaformError(f"{node.address} sends no events", hint="name a queue, topic, bucket, table, ...")
     if node.kind == "events.rule" and "pattern" in node.props:

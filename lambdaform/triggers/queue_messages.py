@@ -29,6 +29,9 @@ class QueueMessages(Trigger):
     partial_failures: Input[bool] = False
     filters: tuple[Mapping[str, Any], ...] = attrs.field(default=(), converter=items)
     max_concurrency: Input[int] | None = None
+    min_pollers: Input[int] | None = None
+    max_pollers: Input[int] | None = None
+    metrics: Input[bool] = False
     enabled: Input[bool] = True
 
     def attach(self, function: Resource, target: Output[str], scope: Scope) -> Iterable[Grant]:
@@ -44,6 +47,9 @@ class QueueMessages(Trigger):
                 partial_failures=self.partial_failures,
                 filters=self.filters,
                 max_concurrency=self.max_concurrency,
+                min_pollers=self.min_pollers,
+                max_pollers=self.max_pollers,
+                metrics=self.metrics,
                 enabled=self.enabled,
             ),
             scope.name_of(queue),

@@ -30,6 +30,7 @@ class StreamBatches(Trigger):
     max_record_age: Input[int] | None = attrs.field(default=None, converter=optional_seconds)
     tumbling_window: Input[int] | None = attrs.field(default=None, converter=optional_seconds)
     on_failure: Input[str] | Resource | None = None
+    metrics: Input[bool] = False
     enabled: Input[bool] = True
 
     def mapping(
@@ -63,6 +64,7 @@ class StreamBatches(Trigger):
                 max_record_age=self.max_record_age,
                 tumbling_window=self.tumbling_window,
                 on_failure=arn_of(on_failure) if isinstance(on_failure, Resource) else on_failure,
+                metrics=self.metrics,
                 enabled=self.enabled,
             ),
             scope.name_of(source),

@@ -18,6 +18,9 @@ from lambdaform.resources.s3_notification import BucketNotification
 from lambdaform.resources.sns_topic import Topic
 from lambdaform.resources.sqs_queue import DeadLetter, Queue
 from lambdaform.triggers.event_rule import Rule
+from lambdaform.triggers.kafka_topic import KafkaTopic
+from lambdaform.triggers.mq_queue import MqQueue
+from lambdaform.triggers.msk_topic import MskTopic
 from lambdaform.triggers.schedule import Schedule
 from tests.checks.cases import Case, Declaration, fed, one, read_with_receives
 from tests.checks.declarations import HERE, THERE, function
@@ -34,11 +37,23 @@ def mapped(kind: str, **settings: Any) -> Declaration:
     worker = function()
     arns = {"sqs": f"arn:aws:sqs:{HERE}:q", "kinesis": f"arn:aws:kinesis:{HERE}:stream/s"}
     arns["dynamodb"] = f"arn:aws:dynamodb:{HERE}:table/t/stream/1"
-    source = arns[kind]
-    return {
-        "worker": worker,
-        "feed": EventSourceMapping(function=worker.arn, source=source, source_kind=kind, **settings),
-    }
+    given: dict[str, Any] = {"source": arns.get(kind), **settings}
+    return {"worker": worker, "feed": EventSourceMapping(function=worker.arn, source_kind=kind, **given)}
+
+
+BROKER = f"arn:aws:mq:{HERE}:broker:shop:b-1"
+CLUSTER = f"arn:aws:kafka:{HERE}:cluster/shop/1"
+SECRET = f"arn:aws:secretsmanager:{HERE}:secret:broker-AbCdEf"
+
+
+def topical(**settings: Any) -> Declaration:
+    """A function that reads a topic of Amazon MSK."""
+    return {"worker": function(triggers=[MskTopic("orders", cluster=CLUSTER, **settings)])}
+
+
+def brokered(timeout: int) -> Declaration:
+    """A function that reads a broker's queue."""
+    return {"worker": function(timeout=timeout, triggers=[MqQueue("orders", broker=BROKER, secret=SECRET)])}
 
 
 def dead_lettered(dead: Queue, **settings: Any) -> Declaration:
@@ -243,6 +258,80 @@ CASES = (
         "a queue's on a stream",
         lambda: mapped("kinesis", starting_position="LATEST", max_concurrency=5),
         lambda: mapped("sqs", max_concurrency=5),
+    ),
+    Case(
+        "mapping-settings",
+        "a topic on a queue",
+        lambda: mapped("sqs", topic="orders"),
+        lambda: topical(),
+    ),
+    Case(
+        "mapping-settings",
+        "windows for Kafka",
+        lambda: mapped("msk", source=CLUSTER, topic="t", starting_position="LATEST", tumbling_window=60),
+        lambda: streamed(tumbling_window=60),
+    ),
+    Case(
+        "mapping-settings",
+        "filters for DocumentDB",
+        lambda: mapped("documentdb", filters=[{"a": [1]}]),
+        lambda: mapped("mq", filters=[{"data": [1]}]),
+    ),
+    Case("source-missing", "no queue", lambda: mapped("sqs", source=None), lambda: mapped("sqs")),
+    Case(
+        "source-missing",
+        "no topic",
+        lambda: mapped("msk", source=CLUSTER, starting_position="LATEST"),
+        lambda: topical(),
+    ),
+    Case(
+        "source-missing",
+        "no way in",
+        lambda: {"worker": function(triggers=[KafkaTopic("orders", servers=["b.example:9092"])])},
+        lambda: {"worker": function(triggers=[KafkaTopic("orders", servers=["b.example:9092"], secret=SECRET)])},
+    ),
+    Case(
+        "poller-numbers",
+        "one for a queue",
+        lambda: fed(Queue(), min_pollers=1),
+        lambda: topical(min_pollers=1),
+    ),
+    Case(
+        "poller-numbers",
+        "too many for Kafka",
+        lambda: topical(max_pollers=2_001),
+        lambda: fed(Queue(), max_pollers=2_001),
+    ),
+    Case(
+        "poller-numbers",
+        "the wrong way round",
+        lambda: fed(Queue(), min_pollers=5, max_pollers=4),
+        lambda: fed(Queue(), min_pollers=5, max_pollers=5),
+    ),
+    Case(
+        "poller-numbers",
+        "and a greatest concurrency",
+        lambda: fed(Queue(), min_pollers=5, max_concurrency=10),
+        lambda: fed(Queue(), max_concurrency=10),
+    ),
+    Case(
+        "kafka-retries",
+        "without pollers",
+        lambda: topical(max_retries=2),
+        lambda: topical(max_retries=2, min_pollers=1),
+    ),
+    Case("broker-timeout", "15 minutes", lambda: brokered(900), lambda: brokered(840)),
+    Case(
+        "starting-position",
+        "a time for Kafka",
+        lambda: topical(starting_position="AT_TIMESTAMP"),
+        lambda: topical(starting_position="AT_TIMESTAMP", starting_timestamp=1.0),
+    ),
+    Case(
+        "filter-key",
+        "of Kafka",
+        lambda: topical(filters=[{"data": {"kind": ["order"]}}]),
+        lambda: topical(filters=[{"value": {"kind": ["order"]}}]),
     ),
     Case("starting-position", "missing", lambda: mapped("kinesis"), lambda: mapped("sqs")),
     Case(

@@ -22,7 +22,11 @@ from lambdaform.resources.logs_group import LogGroup
 from lambdaform.resources.s3_bucket import Bucket
 from lambdaform.resources.sns_topic import Topic
 from lambdaform.resources.sqs_queue import Queue
+from lambdaform.triggers.documentdb_stream import DocumentDbStream
 from lambdaform.triggers.event_rule import Rule
+from lambdaform.triggers.kafka_topic import KafkaTopic
+from lambdaform.triggers.mq_queue import MqQueue
+from lambdaform.triggers.msk_topic import MskTopic
 from lambdaform.triggers.schedule import Schedule
 
 OWN = {"lambda.function.worker", "iam.role.worker", "iam.role_policy.worker", "logs.group.worker"}
@@ -205,6 +209,93 @@ def test_records_of_a_stream_come_to_a_mapping_and_the_right_to_read() -> None:
     ((actions, resources),) = rights(built)
     assert {action.partition(":")[0] for action in actions} == {"kinesis"}
     assert resources == [ref("kinesis.stream.clicks")]
+
+
+CLUSTER = "arn:aws:kafka:eu-central-1:123456789012:cluster/shop/1"
+SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:broker-AbCdEf"
+ENTER = (
+    [
+        "ec2:CreateNetworkInterface",
+        "ec2:DeleteNetworkInterface",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSecurityGroups",
+        "ec2:DescribeSubnets",
+        "ec2:DescribeVpcs",
+    ],
+    ["*"],
+)
+
+
+def test_a_topic_of_msk_comes_to_a_mapping_and_the_rights_to_find_reach_and_read_it() -> None:
+    built = graph(worker=function(triggers=[MskTopic("orders.new", cluster=CLUSTER)]))
+
+    assert added(built) == {"lambda.event_source_mapping.worker.msk.orders-new"}
+    mapping = built.nodes["lambda.event_source_mapping.worker.msk.orders-new"].props
+    assert (mapping["source"], mapping["topic"], mapping["starting_position"]) == (CLUSTER, "orders.new", "LATEST")
+    found = rights(built)
+    assert (["kafka:DescribeCluster", "kafka:DescribeClusterV2", "kafka:GetBootstrapBrokers"], [CLUSTER]) in found
+    assert ENTER in found
+    lead = "arn:aws:kafka:eu-central-1:123456789012"
+    [inside] = [resources for actions, resources in found if actions[0].startswith("kafka-cluster:")]
+    assert inside == [CLUSTER, f"{lead}:topic/shop/1/orders.new", f"{lead}:group/shop/1/*"]
+
+
+def test_a_topic_of_msk_is_read_with_a_secret_instead_of_the_role() -> None:
+    built = graph(worker=function(triggers=[MskTopic("orders", cluster=CLUSTER, secret=SECRET)]))
+
+    access = built.nodes["lambda.event_source_mapping.worker.msk.orders"].props["access"]
+    assert access == [{"type": "SASL_SCRAM_512_AUTH", "uri": SECRET}]
+    assert (["secretsmanager:GetSecretValue"], [SECRET]) in rights(built)
+    assert not any(action.startswith("kafka-cluster:") for actions, _ in rights(built) for action in actions)
+
+
+def test_a_kafka_of_ones_own_is_reached_only_where_it_is_in_a_vpc() -> None:
+    servers = ["b.example:9092"]
+    public = graph(worker=function(triggers=[KafkaTopic("orders", servers=servers, secret=SECRET)]))
+    private = graph(
+        worker=function(
+            triggers=[KafkaTopic("orders", servers=servers, subnets=["subnet-1"], security_groups=["sg-1"])]
+        )
+    )
+
+    assert rights(public) == [(["secretsmanager:GetSecretValue"], [SECRET])]
+    assert rights(private) == [ENTER]
+    access = private.nodes["lambda.event_source_mapping.worker.kafka.orders"].props["access"]
+    assert access == [
+        {"type": "VPC_SUBNET", "uri": {"@text": ["subnet:{}", ["subnet-1"]]}},
+        {"type": "VPC_SECURITY_GROUP", "uri": {"@text": ["security_group:{}", ["sg-1"]]}},
+    ]
+
+
+def test_a_queue_of_a_broker_and_changes_of_documentdb_are_read_with_a_secret() -> None:
+    broker = "arn:aws:mq:eu-central-1:123456789012:broker:shop:b-1"
+    cluster = "arn:aws:rds:eu-central-1:123456789012:cluster:shop"
+    built = graph(
+        worker=function(
+            triggers=[
+                MqQueue("orders", broker=broker, secret=SECRET, virtual_host="/"),
+                DocumentDbStream("shop", cluster=cluster, secret=SECRET, collection="orders"),
+            ]
+        )
+    )
+
+    assert added(built) == {
+        "lambda.event_source_mapping.worker.mq.orders",
+        "lambda.event_source_mapping.worker.documentdb.shop-orders",
+    }
+    actions = {action for actions, _ in rights(built) for action in actions}
+    assert {"mq:DescribeBroker", "rds:DescribeDBClusters", "secretsmanager:GetSecretValue"} <= actions
+
+
+def test_two_topics_of_one_name_are_told_apart_by_a_name() -> None:
+    first, second = MskTopic("orders", cluster=CLUSTER), MskTopic("orders", cluster=f"{CLUSTER}2")
+    named = MskTopic("orders", cluster=f"{CLUSTER}2", name="other")
+
+    assert problems(worker=function(triggers=[first, second])) == [("name-needed", "lambda.function.worker.triggers")]
+    assert added(graph(worker=function(triggers=[first, named]))) == {
+        "lambda.event_source_mapping.worker.msk.orders",
+        "lambda.event_source_mapping.worker.msk.other",
+    }
 
 
 def test_a_schedule_comes_with_a_role_that_may_invoke_exactly_this_function() -> None:

@@ -133,6 +133,14 @@ def mapping(world: World) -> list[Resource]:
     ]
 
 
+def provisioned_mapping(world: World) -> list[Resource]:
+    arn, queue = world.function(), world.queue()
+    return [
+        EventSourceMapping(function=arn, source=queue, min_pollers=2, metrics=True),
+        EventSourceMapping(function=arn, source=queue, min_pollers=3, max_pollers=9),
+    ]
+
+
 def version(world: World) -> list[Resource]:
     name = world.function().split(":")[6]
     return [Version(function=name, revision="1"), Version(function=name, revision="2", description="second")]
@@ -269,6 +277,7 @@ CASES = [
     case("lambda.alias", alias),
     case("lambda.event_invoke_config", invoke_config),
     case("lambda.event_source_mapping", mapping),
+    case("lambda.event_source_mapping", provisioned_mapping, "with pollers"),
     case("lambda.function", function, carries_code=True),
     case("lambda.layer", layer, carries_code=True),
     case("lambda.permission", permission),

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
-from lambdaform.model.graph import Graph
+from lambdaform.model.code import Code
+from lambdaform.model.graph import Graph, GraphBuilder
 from lambdaform.model.problem import LambdaformError
+from lambdaform.resources.lambda_function import Function
 from lambdaform.testing.events import EVENTS, OF_RESOURCE, sample_event
 from lambdaform.testing.sources import event_of, node_called, sources_of
+from lambdaform.triggers.mq_queue import MqQueue
 from stacks.app import Orders
 
 ACCOUNT = "123456789012"
@@ -94,3 +97,28 @@ def test_a_name_nobody_has_is_answered_with_the_nearest(graph: Graph) -> None:
 def test_every_kind_of_resource_that_sends_has_a_kind_of_event(graph: Graph) -> None:
     assert set(OF_RESOURCE.values()) <= EVENTS.keys()
     assert [node.name for node in sources_of(graph, node_called(graph, "report"))] == ["report"]
+
+
+def test_events_of_brokers_carry_what_is_sent_in_base64() -> None:
+    record = sample_event("msk", region="r", account=ACCOUNT, name="orders", value={"id": 7}, headers={"a": "b"})
+    message = sample_event("rabbitmq", region="r", account=ACCOUNT, name="orders", data="text")
+    change = sample_event("documentdb", region="r", account=ACCOUNT, name="shop", operation="delete")
+
+    [kept] = record["records"]["orders-0"]
+    assert json.loads(base64.b64decode(kept["value"])) == {"id": 7}
+    assert kept["headers"] == [{"a": [98]}]
+    [sent] = message["rmqMessagesByQueue"]["orders::/"]
+    assert base64.b64decode(sent["data"]) == b"text"
+    assert change["events"][0]["event"]["ns"] == {"db": "shop", "coll": "sample"}
+    assert "fullDocument" not in change["events"][0]["event"]
+
+
+def test_the_event_of_a_function_on_a_broker_is_that_of_its_trigger() -> None:
+    broker = "arn:aws:mq:eu-central-1:123456789012:broker:shop:b-1"
+    queue = MqQueue("orders", broker=broker, secret="arn:aws:secretsmanager:r:1:secret:s", virtual_host="/shop")
+    worker = Function("app.handler", Code("."), triggers=[queue])
+    built = GraphBuilder("shop", "dev", "eu-central-1").build({"worker": worker})
+
+    event = event_of(built, node_called(built, "worker"), account=ACCOUNT)
+
+    assert list(event["rmqMessagesByQueue"]) == ["orders::/shop"]
