@@ -46,6 +46,11 @@ LOCAL_ACCOUNT = "123456789012"
     help="Before the first retry of a failed asynchronous event, twice as long before the second; AWS takes 60.",
 )
 @click.option(
+    "--cpu-share",
+    is_flag=True,
+    help="Give handlers the share of the processor that goes with their memory, where the machine allows it.",
+)
+@click.option(
     "--persist",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
@@ -61,6 +66,7 @@ def local(
     host: str,
     speed: float,
     retry_delay: float | None,
+    cpu_share: bool,
     persist: Path | None,
     no_reload: bool,
     once: bool,
@@ -88,6 +94,7 @@ def local(
         persist=persist,
         speed=speed,
         retry_delay=retry_delay,
+        cpu_share=cpu_share,
         grace=GRACE,
         quiet=False,
     )

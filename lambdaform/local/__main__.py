@@ -50,6 +50,11 @@ _PARENT_LOOK = 0.5
     help="Whether handlers get a file system like Lambda's where the machine allows it.",
 )
 @click.option(
+    "--cpu-share",
+    is_flag=True,
+    help="Give handlers the share of the processor that goes with their memory, where the machine allows it.",
+)
+@click.option(
     "--persist",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
@@ -73,6 +78,7 @@ def main(
     settle: float,
     runtime_client: Literal["aws", "own"] | None,
     isolation: Literal["auto", "processes"],
+    cpu_share: bool,
     persist: Path | None,
     grace: float,
     ready_file: Path | None,
@@ -91,6 +97,7 @@ def main(
         settle_after=settle,
         runtime_client=runtime_client,
         isolation=isolation,
+        cpu_share=cpu_share,
         persist=persist,
     )
     with _runner() as runner:
@@ -179,7 +186,7 @@ def _differing(options: Options) -> str:
 
 def _isolation(aws: LocalAws) -> str:
     """How handlers are kept apart, and what this machine refuses of it."""
-    refused = "; ".join(f"no {part}: {why}" for part, why in aws.spawner.refused.items())
+    refused = "; ".join(f"no {part}: {why}" for part, why in {**aws.spawner.refused, **aws.refused}.items())
     return aws.spawner.isolation + (f" ({refused})" if refused else "")
 
 

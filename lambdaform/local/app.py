@@ -31,6 +31,7 @@ from lambdaform.local.http import Server, answering
 from lambdaform.local.lambda_ import concurrency, snap_start
 from lambdaform.local.lambda_.blueprints import Blueprints
 from lambdaform.local.lambda_.code import CodeStore
+from lambdaform.local.lambda_.cpu import Shares
 from lambdaform.local.lambda_.environment import Blueprint
 from lambdaform.local.lambda_.functions import became_active
 from lambdaform.local.lambda_.invoking import Invoking
@@ -72,6 +73,8 @@ class Options:
     """Which runtime client handlers run under; AWS's where it is installed when None."""
     isolation: Literal["auto", "processes"] = "auto"
     """`auto` gives handlers Lambda's file system where the machine allows it, `processes` this machine's."""
+    cpu_share: bool = False
+    """Whether handlers get only the share of the processor that goes with their memory."""
     persist: Path | None = None
     """The folder whose state it goes on from and leaves its own in; None forgets everything at the end."""
 
@@ -127,6 +130,9 @@ class LocalAws:
         own = options.runtime_client == "own" or (options.runtime_client is None and not has_aws_client())
         self.spawner: Spawner = Executing() if own else Parents(self.folder, wanted=options.isolation)
         assemble_runtime(runtime)
+        self.refused: dict[str, str] = {}
+        """Parts of isolation that were wanted and that this machine does not allow, with why."""
+        self._shares = self._made_shares() if options.cpu_share else None
         self.fleet = Fleet(
             clock=self.clock,
             spawner=self.spawner,
@@ -134,6 +140,7 @@ class LocalAws:
             writer=self._writer,
             is_swept=options.clock == "system",
             new_hex=lambda: self.ids.hex(32),
+            shares=self._shares,
         )
         self.plane = Plane(
             store=self.store,
@@ -208,6 +215,18 @@ class LocalAws:
             self._go_on(kept)
         self._sweep = asyncio.create_task(asyncio.to_thread(remove_abandoned))
         self.data.prepare()  # in the background: the first role, bucket or table does not wait for it
+
+    @property
+    def has_shares(self) -> bool:
+        """Whether handlers are held to the share of the processor that goes with their memory."""
+        return self._shares is not None
+
+    def _made_shares(self) -> Shares | None:
+        try:
+            return Shares()
+        except OSError as error:
+            self.refused["share of the processor"] = error.strerror or str(error)
+            return None
 
     async def _listen(self, before: int | None) -> Server:
         """Listen where the addresses handed out before say, else where asked, else, by default, anywhere."""
@@ -309,6 +328,8 @@ class LocalAws:
             self._server.close()
         await self.fleet.close()
         await self.spawner.close()
+        if self._shares is not None:
+            await asyncio.to_thread(self._shares.close)
         await self.data.close()
         await self.clock.close()
         await asyncio.to_thread(self._private.remove)
@@ -381,7 +402,7 @@ class LocalAws:
             "runtimes": {"python": f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"},
             "runtime_client": "own" if self.spawner.is_ours else "aws",
             "isolation": self.spawner.isolation,
-            "refused": dict(self.spawner.refused),
+            "refused": {**self.spawner.refused, **self.refused},
             "environments": self.fleet.counts(),
         }
 

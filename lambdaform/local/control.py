@@ -224,7 +224,12 @@ class Control:
             if name in (None, function.name, function.arn):
                 found[function.arn] = [
                     {"setting": each.setting, "says": each.says}
-                    for each in not_honoured(function, is_isolated=is_isolated, now=self._aws.clock.now())
+                    for each in not_honoured(
+                        function,
+                        is_isolated=is_isolated,
+                        has_shares=self._aws.has_shares,
+                        now=self._aws.clock.now(),
+                    )
                 ]
         others = {
             resource: [{"setting": each.setting, "says": each.says} for each in held]

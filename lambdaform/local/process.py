@@ -100,6 +100,7 @@ def start(
     persist: Path | None = None,
     speed: float = 1.0,
     retry_delay: float | None = None,
+    cpu_share: bool = False,
     grace: float = 0.0,
     quiet: bool = True,
     seconds: float = 30,
@@ -110,7 +111,7 @@ def start(
         log = Path(folder) / "stderr"
         command = [sys.executable, "-m", "lambdaform.local", "--port", str(port), "--host", host, "--region", region]
         command += ["--clock", clock, "--ready-file", str(ready), "--with-parent", str(os.getpid())]
-        command += ["--speed", str(speed)]
+        command += ["--speed", str(speed), *(["--cpu-share"] if cpu_share else [])]
         command += ["--retry-delay", str(retry_delay)] if retry_delay is not None else []
         command += ["--grace", str(grace), *(["--persist", str(persist)] if persist is not None else [])]
         with log.open("wb") as errors:

@@ -13,7 +13,19 @@ from typing import Any
 import pytest
 
 from tests.conformance.facts import fact
-from tests.local.conftest import Aws, Maker, environments, own, payload, unique, until, zipped
+from tests.local.conftest import (
+    Aws,
+    Maker,
+    Virtual,
+    environments,
+    own,
+    payload,
+    start,
+    stop,
+    unique,
+    until,
+    zipped,
+)
 
 LIFECYCLE = "https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html"
 VARIABLES = "https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html"
@@ -34,6 +46,40 @@ def isolated(aws: Aws) -> None:
 
 def answer(awslambda: Any, name: str, event: bytes = b"{}") -> Any:
     return payload(awslambda.invoke(FunctionName=name, Payload=event))
+
+
+@fact(
+    "MemorySize",
+    "gives a share of the processor: one at 1,769 MB",
+    here="partly",
+    gap="with `--cpu-share` only, where the machine allows control groups, and from the first event on",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html",
+)
+def test_a_small_function_has_a_small_share_of_the_processor(tmp_path: Path) -> None:
+    process, aws = start(tmp_path, "--cpu-share")
+    try:
+        refused = own(aws, "GET", "health")[1]["refused"].get("share of the processor")
+        if refused is not None:
+            pytest.skip(f"this machine does not allow it: {refused}")
+        burns = (
+            "import time\n"
+            "def handler(event, context):\n"
+            "    began, until = time.monotonic(), time.process_time() + 0.03\n"
+            "    while time.process_time() < until: pass\n"
+            "    return time.monotonic() - began\n"
+        )
+        awslambda = aws.client("lambda")
+        small, large = (Virtual(aws).function(burns, MemorySize=size) for size in (128, 1769))
+        slow, quick = (answer(awslambda, name) for name in (small, large))
+        settings = {
+            each["setting"] for each in own(aws, "GET", f"fidelity?function={small}")[1]["functions"].popitem()[1]
+        }
+    finally:
+        stop(process)
+
+    assert slow > 0.2  # of 0.41 s, as the rest of the period before the first limit is not counted
+    assert slow > 2 * quick
+    assert "MemorySize" not in settings
 
 
 @fact("reuse", "globals live on in a warm environment", source=LIFECYCLE)

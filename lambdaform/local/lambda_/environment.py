@@ -23,6 +23,7 @@ from lambdaform.local.http import Connection, Request
 from lambdaform.local.lambda_ import platform_log
 from lambdaform.local.lambda_.blueprint import Blueprint, LogWriter
 from lambdaform.local.lambda_.company import Company
+from lambdaform.local.lambda_.cpu import Shares
 from lambdaform.local.lambda_.endings import Answer, Ending, Turn, answer_of, error_type_of
 from lambdaform.local.lambda_.phases import RESTORE_LIMIT, Phase, Phases, init_limit
 from lambdaform.local.lambda_.processes import Process, Starter
@@ -52,6 +53,7 @@ class Environment:
         work: Callable[[Coroutine[Any, Any, None]], None],
         initialization: Initialization = "on-demand",
         restore_limit: float = RESTORE_LIMIT,
+        shares: Shares | None = None,
     ) -> None:
         self.blueprint = blueprint
         self.stream = stream
@@ -69,6 +71,7 @@ class Environment:
             take_line=self._log.write,
             on_exit=self._exited,
             take_extension_line=self._log.write,
+            shares=shares,
             on_extension_exit=self._extension_exited,
         )
         self._loop = asyncio.get_running_loop()
@@ -281,6 +284,7 @@ class Environment:
             begun -= self._strike(strike, timeout)
         else:
             deadline_ms = int(time.time() * 1000 + (timeout - self._since(begun)) * 1000)
+            self._sandbox.hold_to_share()
             if self._company is not None:
                 self._company.invoke(event, deadline_ms=deadline_ms)
             self._api.deliver(event, deadline_ms=deadline_ms)

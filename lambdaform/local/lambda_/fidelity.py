@@ -22,10 +22,14 @@ class Difference:
     says: str
 
 
-def not_honoured(function: Function, *, is_isolated: bool, now: float) -> list[Difference]:
+def not_honoured(function: Function, *, is_isolated: bool, has_shares: bool, now: float) -> list[Difference]:
     """The settings of a function's `$LATEST` that have no effect here."""
     version = function.latest
-    return [*_of_age(version, now), *_of_version(version, is_isolated=is_isolated), *_of_function(function)]
+    return [
+        *_of_age(version, now),
+        *_of_version(version, is_isolated=is_isolated, has_shares=has_shares),
+        *_of_function(function),
+    ]
 
 
 def _of_age(version: Version, now: float) -> Iterator[Difference]:
@@ -35,7 +39,7 @@ def _of_age(version: Version, now: float) -> Iterator[Difference]:
         yield Difference("Runtime", f"AWS makes no new functions of {version.runtime} since {runtime.create_blocked}")
 
 
-def _of_version(version: Version, *, is_isolated: bool) -> Iterator[Difference]:
+def _of_version(version: Version, *, is_isolated: bool, has_shares: bool) -> Iterator[Difference]:
     settings = version.settings
     why = why_not_run(version)
     language = language_of(version.runtime)
@@ -57,7 +61,8 @@ def _of_version(version: Version, *, is_isolated: bool) -> Iterator[Difference]:
         yield Difference("Runtime", f"{version.runtime} runs under {found.program}")
     if settings["Architectures"] != ["x86_64"]:
         yield Difference("Architectures", "code runs on this machine's processor")
-    yield Difference("MemorySize", "memory is limited, the share of the processor that goes with it is not")
+    if not has_shares:
+        yield Difference("MemorySize", "memory is limited; the share of the processor only with --cpu-share")
     if not is_isolated:
         yield Difference("EphemeralStorage", "the size of /tmp is not limited")
         yield Difference("/tmp", "TMPDIR is private to an environment; /tmp itself is this machine's")

@@ -29,6 +29,7 @@ from lambdaform.local.lambda_.admission import (
     decide_admission,
 )
 from lambdaform.local.lambda_.blueprint import Blueprint, LogWriter
+from lambdaform.local.lambda_.cpu import Shares
 from lambdaform.local.lambda_.endings import Ending, Turn
 from lambdaform.local.lambda_.environment import Environment, Initialization
 from lambdaform.local.lambda_.processes import Spawner
@@ -107,6 +108,7 @@ class Fleet:
         writer: Callable[[Blueprint, Key, str], LogWriter],
         is_swept: bool = True,
         new_hex: Callable[[], str] = lambda: uuid.uuid4().hex,
+        shares: Shares | None = None,
     ) -> None:
         self._clock = clock
         self._spawner = spawner
@@ -114,6 +116,7 @@ class Fleet:
         self._writer = writer
         self._is_swept = is_swept
         self._new_hex = new_hex
+        self._shares = shares
         self._pools: dict[Key, _Pool] = {}
         self._on_demand: Counter[tuple[str, str, str]] = Counter()
         self._provisioned: Counter[tuple[str, str, str]] = Counter()
@@ -357,6 +360,7 @@ class Fleet:
             now=self._clock.now,
             work=self._clock.run,
             initialization="provisioned-concurrency" if provisioned else initialization,
+            shares=self._shares,
         )
 
     def _sweep_later(self) -> None:

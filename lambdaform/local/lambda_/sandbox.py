@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from lambdaform.local.lambda_.blueprint import Blueprint
+from lambdaform.local.lambda_.cpu import Share, Shares
 from lambdaform.local.lambda_.extensions import HIDDEN
 from lambdaform.local.lambda_.family import Family
 from lambdaform.local.lambda_.output import Output
@@ -39,6 +40,7 @@ class Sandbox:
         on_exit: Callable[[], None],
         take_extension_line: Callable[[str], None],
         on_extension_exit: Callable[[str, Process], None],
+        shares: Shares | None = None,
     ) -> None:
         self.process: Process | None = None
         """The runtime's."""
@@ -56,6 +58,8 @@ class Sandbox:
         self._gate: int | None = None
         """The pipe end that holds the runtime back until extensions have registered."""
         self._family: Family | None = None
+        self._shares = shares
+        self._share: Share | None = None
         self._peak = 0
         self._is_frozen = False
         self._freezing: asyncio.Handle | None = None
@@ -132,6 +136,15 @@ class Sandbox:
                 os.write(self._gate, b"!")
             os.close(self._gate)
             self._gate = None
+
+    def hold_to_share(self) -> None:
+        """Give everything that runs the share of the processor that goes with the memory, where that is wanted."""
+        if self._shares is None or self._share is not None:
+            return
+        pids = [process.pid for process in self._running()]
+        others = self._family.others() if self._family is not None else []
+        with contextlib.suppress(OSError):  # a machine that allowed it at the start may run out of something
+            self._share = self._shares.limit([*pids, *others], self._blueprint.memory_size)
 
     def drain(self) -> None:
         """Take every line written so far."""
@@ -225,6 +238,9 @@ class Sandbox:
             self._peak = max(self._peak, self._family.peak)
             self._family.close()
             self._family = None
+        if self._share is not None:
+            self._share.close()
+            self._share = None
         self._is_frozen = False
 
     def remove(self) -> None:
