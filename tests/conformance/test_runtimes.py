@@ -420,6 +420,20 @@ def test_a_layers_gems_are_found(awslambda: Any) -> None:
     assert payload(awslambda.invoke(FunctionName=name)) == [42, 43]
 
 
+@needs_ruby
+@fact(
+    "AWS SDK for Ruby",
+    "version 3 is there without being packaged",
+    here="not",
+    gap="only where it is packaged, or in a layer",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/lambda-ruby.html",
+)
+def test_the_ruby_sdk_is_not_shipped(awslambda: Any) -> None:
+    name = in_ruby(awslambda, "require 'aws-sdk-s3'\ndef handler(event:, context:)\nend\n")
+
+    assert payload(awslambda.invoke(FunctionName=name))["errorType"] == "Init<LoadError>"
+
+
 STAND_IN = """
 package com.amazonaws.services.lambda.runtime.api.client;
 
@@ -432,9 +446,15 @@ import java.nio.charset.StandardCharsets;
 /** In the place of AWS's client, which these tests cannot have: calls a static method of text to text. */
 public class AWSLambda {
     public static void main(String[] arguments) throws Exception {
-        String api = "http://" + System.getenv("AWS_LAMBDA_RUNTIME_API") + "/2018-06-01/runtime/invocation/";
+        String runtime = "http://" + System.getenv("AWS_LAMBDA_RUNTIME_API") + "/2018-06-01/runtime/";
+        String api = runtime + "invocation/";
         String[] named = arguments[0].split("::");
         var handler = Class.forName(named[0]).getMethod(named[1], String.class);
+        if (System.getenv("AWS_LAMBDA_INITIALIZATION_TYPE").equals("snap-start")) {
+            System.out.println("before");
+            new URL(runtime + "restore/next").openConnection().getInputStream().readAllBytes();
+            System.out.println("after");
+        }
         while (true) {
             var next = (HttpURLConnection) new URL(api + "next").openConnection();
             String event = new String(next.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
@@ -528,6 +548,34 @@ def test_java_takes_options_from_its_environment(awslambda: Any, classes: Mappin
     assert "-Dcolour=blue" in answer["flags"]
     assert "Serial" not in answer["flags"]
     assert answer["heap"] <= 64 * 1024 * 1024
+
+
+@needs_javac
+@fact(
+    "java",
+    "published versions may start from a snapshot, as SnapStart",
+    here="partly",
+    gap="each environment initialises anew, hooks included; tried with a stand-in for AWS's client",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html",
+)
+def test_java_versions_with_snapstart_initialise_anew(awslambda: Any, classes: Mapping[str, bytes]) -> None:
+    name = made(
+        awslambda,
+        "java21",
+        "shop.Worker::handle",
+        archived(classes),
+        SnapStart={"ApplyOn": "PublishedVersions"},
+        Publish=True,
+        MemorySize=512,
+    )
+    awslambda.get_waiter("published_version_active").wait(
+        FunctionName=name, Qualifier="1", WaiterConfig={"Delay": 1, "MaxAttempts": 20}
+    )
+
+    answer = awslambda.invoke(FunctionName=name, Qualifier="1", Payload=b"7", LogType="Tail")
+
+    assert payload(answer)["answer"] == [7, "AWS_Lambda_java21"]
+    assert "Restore Duration: " in logged(answer)
 
 
 @fact(

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -255,7 +256,32 @@ def test_a_version_without_a_snapshot_has_failed(awslambda: Any, runtime: str, s
     refused = refusal(awslambda.invoke, FunctionName=name, Qualifier="1")
 
     assert (version["State"], version["StateReasonCode"]) == ("Failed", "FunctionError")
+    assert version["StateReason"].endswith(("ValueError: no", "ZeroDivisionError: division by zero"))
     assert (refused.status, refused.code) == (409, "ResourceConflictException")
+
+
+@fact(
+    "platform.restoreStart, platform.restoreReport",
+    "tell of a restore where logs are JSON; platform.report has restoreDurationMs",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html",
+)
+def test_a_restore_is_told_in_json(aws: Aws, awslambda: Any) -> None:
+    logging = {"LogFormat": "JSON", "SystemLogLevel": "DEBUG"}
+    name = published(awslambda, "def handler(event, context):\n    return 1\n", LoggingConfig=logging)
+    settled(awslambda, name)
+    awslambda.invoke(FunctionName=name, Qualifier="1")
+
+    taken, restored = sorted(([json.loads(line) for line in lines] for lines in streams(aws, name)), key=len)
+
+    assert [(each["type"], each["record"]["initializationType"]) for each in taken] == [
+        ("platform.initStart", "snap-start"),
+        ("platform.initReport", "snap-start"),
+    ]
+    start, done, report, *_, last = restored
+    assert (start["type"], start["record"]["functionVersion"]) == ("platform.restoreStart", "1")
+    assert (done["type"], done["record"]["status"]) == ("platform.restoreRuntimeDone", "success")
+    assert (report["type"], report["record"]["status"]) == ("platform.restoreReport", "success")
+    assert last["record"]["metrics"]["restoreDurationMs"] == report["record"]["metrics"]["durationMs"] > 0
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -9,12 +9,13 @@ import json
 import os
 import signal
 from collections.abc import Awaitable
-from typing import Literal
+from typing import Literal, cast
 
 import attrs
 
 from lambdaform.local.lambda_ import platform_log
 from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Reply
+from lambdaform.local.ports import Json
 
 Turn = Literal[
     "ready",
@@ -39,6 +40,15 @@ class Failure:
 
     error_type: str
     text: str
+
+
+@attrs.frozen
+class FailedInit:
+    """An initialisation that failed."""
+
+    turn: Turn
+    said: str | None
+    """What the process said of it, as one line."""
 
 
 @attrs.frozen
@@ -116,6 +126,18 @@ def error_type_of(turn: Turn, reply: Reply | None, extension: Failure | None = N
     if turn == "unstartable":
         return "Runtime.InvalidEntrypoint"
     return "Runtime.OutOfMemory" if turn == "out-of-memory" else "Runtime.ExitError"
+
+
+def failure_of(turn: Turn, reply: Reply | None) -> FailedInit:
+    """A failed initialisation, with the error that the process posted if it did."""
+    try:
+        described: Json = json.loads(reply.body) if turn == "init-error" and reply is not None else None
+    except ValueError:
+        described = None
+    if not isinstance(described, dict):
+        return FailedInit(turn, None)
+    members = cast("dict[str, Json]", described)
+    return FailedInit(turn, f"{members.get('errorType')}: {members.get('errorMessage')}")
 
 
 def describe_exit(status: int) -> str:

@@ -24,7 +24,7 @@ from lambdaform.local.lambda_ import platform_log
 from lambdaform.local.lambda_.blueprint import Blueprint, LogWriter
 from lambdaform.local.lambda_.company import Company
 from lambdaform.local.lambda_.cpu import Shares
-from lambdaform.local.lambda_.endings import Answer, Ending, Turn, answer_of, error_type_of
+from lambdaform.local.lambda_.endings import Answer, Ending, FailedInit, Turn, answer_of, error_type_of, failure_of
 from lambdaform.local.lambda_.phases import RESTORE_LIMIT, Phase, Phases, init_limit
 from lambdaform.local.lambda_.processes import Process, Starter
 from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Event, Reply, RuntimeApi
@@ -183,13 +183,13 @@ class Environment:
             self._sandbox.rest()
         return failure is None
 
-    async def become_snapshot(self) -> Environment | Turn:
+    async def become_snapshot(self) -> Environment | FailedInit:
         """INIT with the hooks before a snapshot; from then on it serves nothing. What went wrong, if it did."""
         copies = self.copies = Copies(self._on_told)
         failure = await self._first_init()
         if failure is not None:
             self.retire()
-            return failure
+            return failure_of(failure, self._reply)
         if copies.flaw is not None:
             self._drop_process()  # of no use any more
         return self

@@ -30,7 +30,7 @@ from lambdaform.local.lambda_.admission import (
 )
 from lambdaform.local.lambda_.blueprint import Blueprint, LogWriter
 from lambdaform.local.lambda_.cpu import Shares
-from lambdaform.local.lambda_.endings import Ending, Turn
+from lambdaform.local.lambda_.endings import Ending, FailedInit, Turn
 from lambdaform.local.lambda_.environment import Environment, Initialization
 from lambdaform.local.lambda_.processes import Spawner
 from lambdaform.local.lambda_.runtime_api import Event
@@ -86,8 +86,8 @@ class _Pool:
     """The one used last is at the end and is used next: the others may grow old."""
     busy: set[Environment] = attrs.field(factory=set[Environment])
     is_retired: bool = False
-    snapshot: asyncio.Task[Environment | Turn] | None = None
-    """What new environments are restored from, or is just being made; a turn when its INIT failed."""
+    snapshot: asyncio.Task[Environment | FailedInit] | None = None
+    """What new environments are restored from, or is just being made; a failure when its INIT failed."""
 
     def drop_snapshot(self) -> None:
         """Forget the snapshot; the next environment needs another."""
@@ -263,13 +263,13 @@ class Fleet:
                 environment.retire()
         return all(results)
 
-    async def take_snapshot(self, key: Key, blueprint: Blueprint) -> Turn | None:
+    async def take_snapshot(self, key: Key, blueprint: Blueprint) -> FailedInit | None:
         """Initialise what environments of a version with SnapStart are restored from. What went wrong, if it did."""
         async with self._clock.turn():
             taken = await self._snapshot(self._pools.setdefault(key, _Pool()), key, blueprint)
         return None if isinstance(taken, Environment) else taken
 
-    async def _snapshot(self, pool: _Pool, key: Key, blueprint: Blueprint) -> Environment | Turn:
+    async def _snapshot(self, pool: _Pool, key: Key, blueprint: Blueprint) -> Environment | FailedInit:
         """The snapshot of a version: the one there is, or another where that has ended."""
         if pool.snapshot is not None and not _is_of_use(pool.snapshot):
             pool.drop_snapshot()
@@ -279,7 +279,7 @@ class Fleet:
 
     async def _restore(self, pool: _Pool, key: Key, environment: Environment) -> None:
         taken = await self._snapshot(pool, key, environment.blueprint)
-        failure = await environment.restore(taken) if isinstance(taken, Environment) else taken
+        failure = await environment.restore(taken) if isinstance(taken, Environment) else taken.turn
         if failure is not None:
             raise RestoreFailed(failure)
 
@@ -405,7 +405,7 @@ def _may_expire(environment: Environment) -> bool:
     return environment.initialization != "provisioned-concurrency"
 
 
-def _is_of_use(snapshot: asyncio.Task[Environment | Turn]) -> bool:
+def _is_of_use(snapshot: asyncio.Task[Environment | FailedInit]) -> bool:
     """Whether environments can be restored from a snapshot, or will be as soon as it is made."""
     if not snapshot.done():
         return True
@@ -413,7 +413,7 @@ def _is_of_use(snapshot: asyncio.Task[Environment | Turn]) -> bool:
     return taken is not None and not taken.is_retired
 
 
-def _taken(snapshot: asyncio.Task[Environment | Turn] | None) -> Environment | None:
+def _taken(snapshot: asyncio.Task[Environment | FailedInit] | None) -> Environment | None:
     """The snapshot that was made, if one was."""
     if snapshot is None or not snapshot.done() or snapshot.cancelled() or snapshot.exception() is not None:
         return None
@@ -421,7 +421,7 @@ def _taken(snapshot: asyncio.Task[Environment | Turn] | None) -> Environment | N
     return taken if isinstance(taken, Environment) else None
 
 
-def _retire_result(snapshot: asyncio.Task[Environment | Turn]) -> None:
+def _retire_result(snapshot: asyncio.Task[Environment | FailedInit]) -> None:
     taken = _taken(snapshot)
     if taken is not None:
         taken.retire()

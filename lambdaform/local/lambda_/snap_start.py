@@ -75,8 +75,9 @@ async def _take(plane: Plane, blueprints: Blueprints, function: Function, versio
     if why_not_run(version) is None:  # else that is said by whoever invokes it
         key = Key(function.account, function.region, function.name, version.number, version.generation)
         try:
-            turn = await plane.fleet.take_snapshot(key, await blueprints.of(function, version))
-            failure = REASONS.get(turn, "the function's initialization failed") if turn is not None else None
+            failed = await plane.fleet.take_snapshot(key, await blueprints.of(function, version))
+            if failed is not None:
+                failure = failed.said or REASONS.get(failed.turn, "the function's initialization failed")
         except (AwsFault, OSError) as error:
             failure = str(error)
 
@@ -91,7 +92,7 @@ async def _take(plane: Plane, blueprints: Blueprints, function: Function, versio
                 current,
                 state="Failed",
                 update="Failed",
-                reason=f"The snapshot could not be created: {failure}. See the function's log.",
+                reason=f"The snapshot could not be created, see the function's log: {failure}",
                 reason_code="FunctionError",
             )
         revised = attrs.evolve(done, revision=plane.ids.uuid())
