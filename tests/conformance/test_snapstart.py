@@ -19,6 +19,7 @@ from lambdaform.local.lambda_.phases import RESTORE_LIMIT, init_limit
 from lambdaform.local.lambda_.running import RestoreFailed
 from tests.conformance.facts import fact
 from tests.local.conftest import ROLE, Aws, Virtual, environments, payload, refusal, unique, zipped
+from tests.local.programs import LISTEN, extensions, said
 
 SNAPSTART = "https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html"
 HOOKS = "https://docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks-python.html"
@@ -478,6 +479,26 @@ def test_what_cannot_be_copied_is_initialised_anew(aws: Aws, awslambda: Any, lef
     assert one["chosen"] != two["chosen"]
     assert one["served"] == two["served"] == 1
     assert why.startswith("its initialization left ")
+
+
+@fact(
+    "extensions",
+    "are part of the snapshot",
+    here="partly",
+    gap="a version with external extensions initialises anew, with them, in each environment",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html",
+)
+def test_extensions_run_beside_a_restored_runtime(aws: Aws, awslambda: Any) -> None:
+    name = published(awslambda, HOOKED, Layers=extensions(aws, one="say(started=NAME)\n" + LISTEN))
+    version = settled(awslambda, name)
+
+    answer = payload(awslambda.invoke(FunctionName=name, Qualifier="1"))
+    [why] = [each["snapshot"] for each in environments(aws, name) if each["phase"] == "snapshot"]
+
+    assert version["State"] == "Active"
+    assert answer == ["init", "before 2", "before 1", "after 1", "after 2"]
+    assert said(aws, name, "started") == ["one", "one"]
+    assert why == "extensions run beside it"
 
 
 @fact("restored environment", "serves further events without another restore", source=LIFECYCLE)

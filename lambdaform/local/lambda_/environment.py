@@ -191,6 +191,8 @@ class Environment:
             self.retire()
             return failure_of(failure, self._reply)
         if copies.flaw is not None:
+            if self.blueprint.extensions:
+                copies.flaw = "extensions run beside it"
             self._drop_process()  # of no use any more
         return self
 

@@ -23,7 +23,7 @@ class Copies:
     """The copies of one process. `close` must be called in the end; copies still at work are waited for."""
 
     def __init__(self, on_told: Callable[[], None]) -> None:
-        self.flaw: str | None = "it was not initialised"
+        self.flaw: str | None = "its runtime is a program of its own"
         """Why it cannot be copied; None when it can. `on_told` is called once it is known."""
         self._on_told = on_told
         self._ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
