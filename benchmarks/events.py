@@ -25,6 +25,8 @@ from lambdaform.local.process import LocalProcess, start
 HERE = f"python{sys.version_info.major}.{sys.version_info.minor}"
 """The runtime that AWS's own runtime client is installed for."""
 ROLE = "arn:aws:iam::123456789012:role/r"
+SIGNED = "AWS4-HMAC-SHA256 Credential=local/20261120/us-east-1/sqs/aws4_request, SignedHeaders=a, Signature=b"
+"""Says which service a request of a raw client is for; nobody checks the rest."""
 ANSWERS = "def handler(event, context):\n    return None\n"
 FAILS = "def handler(event, context):\n    raise ValueError('no')\n"
 
@@ -114,15 +116,12 @@ def door(local: LocalProcess) -> None:
     url, _ = queue(local, "raw")
     parts = urlsplit(local.running.endpoint)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port)
-    authorization = (
-        "AWS4-HMAC-SHA256 Credential=local/20261120/us-east-1/sqs/aws4_request, SignedHeaders=a, Signature=b"
-    )
 
     def call(operation: str, **params: Any) -> Any:
         headers = {
             "X-Amz-Target": f"AmazonSQS.{operation}",
             "Content-Type": "application/x-amz-json-1.0",
-            "Authorization": authorization,
+            "Authorization": SIGNED,
         }
         connection.request("POST", "/", json.dumps({"QueueUrl": url, **params}), headers)
         return json.loads(connection.getresponse().read())

@@ -15,7 +15,7 @@ import attrs
 from lambdaform.local.ports import AwsFault, DataServices, Json
 
 NAMESPACE = "AWS/Lambda"
-MOST_POINTS = 200_000
+MOST_POINTS = 50_000
 """Points kept until somebody reads them; the oldest go first."""
 _AT_ONCE = 500
 Unit = Literal["Count", "Milliseconds"]

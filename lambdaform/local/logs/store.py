@@ -11,6 +11,9 @@ import attrs
 MOST_EVENTS = 100_000
 MOST_CHARACTERS = 16 * 1024 * 1024
 """What is kept of one stream; the oldest events go first. Limits of this program: AWS has none."""
+MOST_IN_ALL = 200_000
+"""Events that are kept of all streams, counted every now and then; the longest streams lose some first."""
+_COUNTED_EVERY = 10_000
 
 Key = tuple[str, str, str]
 """Account, Region, name of the group."""
@@ -132,6 +135,18 @@ class LogStore:
         stream.size += len(text)
         if len(events) > MOST_EVENTS or (stream.size > MOST_CHARACTERS and len(events) > 1):
             stream.shorten()
+        if self._number % _COUNTED_EVERY == 0:
+            self._bound()
+
+    def _bound(self) -> None:
+        """Let events of the longest streams go while there are too many in all."""
+        streams = [stream for group in self._groups.values() for stream in group.streams.values()]
+        total = sum(len(stream.events) for stream in streams)
+        while total > MOST_IN_ALL:
+            longest = max(streams, key=lambda stream: len(stream.events))
+            before = len(longest.events)
+            longest.shorten()
+            total -= before - len(longest.events)
 
     def create(self, key: Key) -> Group:
         """Make an empty group."""
