@@ -18,7 +18,7 @@ from lambdaform.local.lambda_.invoking import unrestored
 from lambdaform.local.lambda_.phases import RESTORE_LIMIT, init_limit
 from lambdaform.local.lambda_.running import RestoreFailed
 from tests.conformance.facts import fact
-from tests.local.conftest import ROLE, Aws, Virtual, environments, payload, refusal, unique, zipped
+from tests.local.conftest import ROLE, Aws, Virtual, environments, payload, refusal, start, stop, unique, zipped
 from tests.local.programs import LISTEN, extensions, said
 
 SNAPSTART = "https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html"
@@ -598,12 +598,17 @@ def test_a_snapshot_may_take_its_time(timeout: float, limit: float) -> None:
     gap="snapshots are kept as long as the local AWS runs",
     source=SNAPSTART,
 )
-def test_a_snapshot_is_kept_for_ever(virtual: Virtual) -> None:
-    client = virtual.aws.client("lambda")
-    name = published(client, "def handler(event, context):\n    return 1\n")
-    settled(client, name)
+def test_a_snapshot_is_kept_for_ever(tmp_path: Path) -> None:
+    process, aws = start(tmp_path, "--clock", "virtual")  # of its own: what polls in another would do so for 15 days
+    try:
+        client = aws.client("lambda")
+        name = published(client, "def handler(event, context):\n    return 1\n")
+        settled(client, name)
+        Virtual(aws).advance(15 * 86_400)
+        later = settled(client, name)
+        answer = payload(client.invoke(FunctionName=name, Qualifier="1"))
+    finally:
+        stop(process)
 
-    virtual.advance(15 * 86_400)
-
-    assert settled(client, name)["State"] == "Active"
-    assert payload(client.invoke(FunctionName=name, Qualifier="1")) == 1
+    assert later["State"] == "Active"
+    assert answer == 1
