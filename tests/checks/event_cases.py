@@ -465,6 +465,18 @@ CASES = (
     Case("loop", "through its log", lambda: logged(own=True), lambda: logged(own=False)),
     Case("log-filters", "three", lambda: hearing(3), lambda: hearing(2)),
     Case("loop", "of two functions through a table and a topic", lambda: long_way(True), lambda: long_way(False)),
+    Case(
+        "event-pattern",
+        "a value outside of a list",
+        lambda: {"w": function(triggers=[Rule({"source": "shop"})])},
+        lambda: {"w": function(triggers=[Rule({"source": ["shop"], "detail": {"id": [{"wildcard": "a*"}]}})])},
+    ),
+    Case(
+        "event-pattern",
+        "an operator that is none",
+        lambda: {"w": function(triggers=[Rule({"source": [{"starts-with": "shop"}]})])},
+        lambda: {"w": function(triggers=[Rule({"source": [{"prefix": {"equals-ignore-case": "shop"}}]})])},
+    ),
     # schedules
     Case("schedule-expression", "five fields", scheduled("cron(0 3 * * *)"), scheduled("cron(0 3 * * ? *)")),
     Case("schedule-expression", "both days", scheduled("cron(0 3 1 * MON *)"), scheduled("cron(0 3 ? * MON *)")),
