@@ -105,3 +105,56 @@ def until(holds: Callable[[], Any]) -> Any:
         assert time.monotonic() < deadline, "it did not become true in time"
         time.sleep(0.01)
     return found
+
+
+TELEMETRY = r"""
+import http.server, socketserver, threading
+
+
+class Hearing(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        status = STATUS.pop(0) if STATUS else 200
+        self.send_response(status)
+        self.end_headers()
+        say(heard=body, path=self.path, method=self.command)
+        HEARD.extend(each["type"] for each in body if status == 200)
+
+    do_PUT = do_POST
+
+    def log_message(self, *_):
+        pass
+
+
+STATUS, HEARD = [], []
+
+
+def attend(identifier, kind):
+    # Asks for the next event only when one of a kind has been heard for each invocation.
+    for number, _ in enumerate(listen(identifier), 1):
+        deadline = time.monotonic() + 3
+        while HEARD.count(kind) < number and time.monotonic() < deadline:
+            time.sleep(0.002)
+
+
+LISTENING = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hearing)
+threading.Thread(target=LISTENING.serve_forever, daemon=True).start()
+PORT = LISTENING.server_address[1]
+
+
+def subscribe(identifier, path="/2022-07-01/telemetry", **settings):
+    body = {
+        "schemaVersion": "2022-12-13",
+        "types": ["platform", "function"],
+        "buffering": {"maxItems": 1000, "maxBytes": 262144, "timeoutMs": 25},
+        "destination": {"protocol": "HTTP", "URI": f"http://sandbox.localdomain:{PORT}"},
+        **settings,
+    }
+    return call("PUT", path, body, Lambda_Extension_Identifier=identifier)
+"""
+"""What an extension needs to hear telemetry; what it hears it prints, under `heard`."""
+
+
+def heard(aws: Aws, name: str) -> list[Any]:
+    """The telemetry events that an extension of a function has printed."""
+    return [event for batch in said(aws, name, "heard") for event in batch]

@@ -91,7 +91,7 @@ def test_the_report_line_bills_the_initialisation() -> None:
 @pytest.mark.parametrize(
     ("level", "status", "types"),
     [
-        ("DEBUG", "success", ["platform.runtimeDone", "platform.report"]),
+        ("DEBUG", "success", ["platform.report"]),
         ("INFO", "success", ["platform.report"]),
         ("WARN", "success", []),
         ("WARN", "error", ["platform.report"]),

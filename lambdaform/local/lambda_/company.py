@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Literal
 
-from lambdaform.local.http import Connection, Request
+from lambdaform.local.http import Connection, Request, Response
 from lambdaform.local.lambda_ import platform_log
 from lambdaform.local.lambda_.blueprint import Blueprint
 from lambdaform.local.lambda_.endings import Failure, describe_exit
@@ -20,16 +20,21 @@ from lambdaform.local.lambda_.phases import TERM_GRACE, gets_sigterm, shutdown_b
 from lambdaform.local.lambda_.processes import Process
 from lambdaform.local.lambda_.runtime_api import Event
 from lambdaform.local.lambda_.sandbox import Sandbox
+from lambdaform.local.lambda_.subscriptions import Subscription
+from lambdaform.local.lambda_.tail import Tail
+from lambdaform.local.lambda_.telemetry import PATHS, Telemetry
 
 
 class Company:
     """One per start. `on_change` is called when `state` may have changed."""
 
-    def __init__(self, blueprint: Blueprint, on_change: Callable[[], None]) -> None:
+    def __init__(self, blueprint: Blueprint, log: Tail, on_change: Callable[[], None]) -> None:
         _, _, _, _, account, *_ = blueprint.arn.split(":")
         about = About(blueprint.name, blueprint.version, blueprint.handler, account)
         self._extensions = Extensions(about, blueprint.extensions, self)
         self._folder = blueprint.extensions_folder
+        self._log = log
+        self._telemetry = Telemetry(self, early=lambda: log.early, is_json=blueprint.log_style.format == "JSON")
         self._on_change = on_change
         self._is_ending = False
         self.failure: Failure | None = None
@@ -38,13 +43,25 @@ class Company:
     @staticmethod
     def is_asked_by(request: Request) -> bool:
         """Whether a request is for an extension's API."""
-        return request.path.startswith(PREFIX)
+        return request.path.startswith((PREFIX, *PATHS))
 
     def take(self, connection: Connection, request: Request) -> bool:
         """Answer a request of an extension, or park it; False when it is no such request."""
-        return self._extensions.take(connection, request)
+        return self._extensions.take(connection, request) or self._telemetry.take(connection, request)
 
     # What extensions do
+
+    def identified(self, request: Request) -> Extension | Response:
+        return self._extensions.identified(request)
+
+    def subscribed(self, subscription: Subscription) -> None:
+        self._log.listener = self._telemetry.tell
+        self._log.platform(
+            platform_log.subscription,
+            name=subscription.extension,
+            api=subscription.api,
+            types=subscription.types,
+        )
 
     def on_extension_next(self) -> None:
         self._on_change()
@@ -71,11 +88,15 @@ class Company:
         """INIT is over: nobody else may register."""
         self._extensions.is_closed = True
 
-    def lines(self, style: platform_log.Style, now: float) -> Iterator[str]:
-        """What the log says of each at the end of INIT."""
+    def tell(self) -> None:
+        """Say in the log what became of each in INIT."""
         for each in self._extensions.all():
-            yield from platform_log.extension(
-                style, now, name=each.name, state=each.shown, events=each.events, error_type=each.error_type
+            self._log.platform(
+                platform_log.extension,
+                name=each.name,
+                state=each.shown,
+                events=each.events,
+                error_type=each.error_type,
             )
 
     # INVOKE
@@ -99,6 +120,14 @@ class Company:
             request_id=event.request_id, function_arn=event.function_arn, deadline_ms=deadline_ms, trace=event.trace
         )
 
+    def pause(self) -> None:
+        """Everything is frozen."""
+        self._telemetry.pause()
+
+    def resume(self) -> None:
+        """It goes on."""
+        self._telemetry.resume()
+
     # SHUTDOWN
 
     def exited(self, name: str, process: Process) -> None:
@@ -118,13 +147,21 @@ class Company:
         internal, external = self._extensions.counts
         deadline = time.monotonic() + self.budget
         sandbox.wake()
+        self._telemetry.resume()
+        self._telemetry.flush()
         if gets_sigterm(internal=internal, external=external):
             await sandbox.end_runtime(TERM_GRACE if external else self.budget)
+            self._telemetry.flush()
         deadline_ms = int((time.time() + deadline - time.monotonic()) * 1000)
         for each in self._extensions.shut_down(reason, deadline_ms=deadline_ms):
             sandbox.kill_extension(each.name)
         await sandbox.await_extensions(deadline - time.monotonic())
         sandbox.drain()
+
+    def end(self) -> None:
+        """Everything is over."""
+        self._telemetry.close()
+        self._log.listener = None
 
     def _fail(self, kind: str, text: str) -> None:
         if self.failure is None and not self._is_ending:

@@ -8,15 +8,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Literal
 
 import attrs
 
+from lambdaform.local.clock import iso
 from lambdaform.local.ports import Json
 
 Format = Literal["Text", "JSON"]
 SystemLevel = Literal["DEBUG", "INFO", "WARN"]
+InitPhase = Literal["init", "invoke"]
+SpanName = Literal["responseLatency", "responseDuration", "runtimeOverhead", "extensionOverhead"]
 
 
 @attrs.frozen
@@ -25,6 +27,25 @@ class Style:
 
     format: Format = "Text"
     system_level: SystemLevel = "INFO"
+
+
+EVERYTHING = Style("JSON", "DEBUG")
+"""How whoever listens to telemetry gets them."""
+
+
+@attrs.frozen
+class Span:
+    """A part of an invocation's time."""
+
+    name: SpanName
+    start: float
+    """Seconds since the epoch."""
+    duration: float
+    """Milliseconds."""
+
+    def document(self) -> dict[str, Json]:
+        """As the platform's events have it."""
+        return {"name": self.name, "start": iso(self.start), "durationMs": round(self.duration, 3)}
 
 
 @attrs.frozen
@@ -40,6 +61,9 @@ class Report:
     billed_restore: int = 0
     status: Literal["success", "error", "timeout"] = "success"
     error_type: str | None = None
+    spans: tuple[Span, ...] = ()
+    trace: str | None = None
+    """The trace header."""
 
     @property
     def billed(self) -> int:
@@ -51,25 +75,52 @@ class Report:
 
 
 def init_start(
-    style: Style, now: float, *, runtime: str, region: str, name: str, version: str, kind: str = "on-demand"
+    style: Style,
+    now: float,
+    *,
+    runtime: str,
+    region: str,
+    name: str,
+    version: str,
+    kind: str = "on-demand",
+    phase: str = "init",
+    instance: str = "",
+    memory: int = 0,
 ) -> Iterator[str]:
-    """The line an environment begins its log with; `kind` is the type of its initialisation."""
+    """The line an environment begins its log with; `kind` is the type of its initialisation.
+
+    One that is repeated within an invocation is only told as an event.
+    """
     arn = f"arn:aws:lambda:{region}::runtime:local"
     if style.format == "Text":
-        yield f"INIT_START Runtime Version: {runtime}\tRuntime Version ARN: {arn}\n"
+        if phase == "init":
+            yield f"INIT_START Runtime Version: {runtime}\tRuntime Version ARN: {arn}\n"
     elif style.system_level != "WARN":
         yield _event(
             now,
             "platform.initStart",
             {
                 "initializationType": kind,
-                "phase": "init",
+                "phase": phase,
                 "runtimeVersion": runtime,
                 "runtimeVersionArn": arn,
                 "functionName": name,
                 "functionVersion": version,
+                "instanceId": instance,
+                "instanceMaxMemory": memory,
             },
         )
+
+
+def init_runtime_done(
+    style: Style, now: float, *, phase: str, status: str, error_type: str | None, kind: str = "on-demand"
+) -> Iterator[str]:
+    """That the runtime's own part of an initialisation is over; in JSON alone."""
+    if style.format == "JSON" and (style.system_level == "DEBUG" or status != "success"):
+        record: dict[str, Json] = {"initializationType": kind, "phase": phase, "status": status}
+        if error_type:
+            record["errorType"] = error_type
+        yield _event(now, "platform.initRuntimeDone", record)
 
 
 def init_report(
@@ -82,12 +133,15 @@ def init_report(
     error_type: str | None,
     kind: str = "on-demand",
 ) -> Iterator[str]:
-    """The line after an initialisation that failed, or was for a snapshot."""
+    """The line after an initialisation that failed, or was not on demand."""
+    is_plain = status == "success" and kind == "on-demand"
     if style.format == "Text":
+        if is_plain or (status == "success" and phase != "init"):
+            return
         failed = f"\tPhase: {phase}\tStatus: {status}" if status != "success" else ""
         cause = f"\tError Type: {error_type}" if error_type else ""
         yield f"INIT_REPORT Init Duration: {duration:.2f} ms{failed}{cause}\n"
-    elif style.system_level != "WARN" or status != "success":
+    elif style.system_level == "DEBUG" or (not is_plain and (style.system_level != "WARN" or status != "success")):
         record: dict[str, Json] = {
             "initializationType": kind,
             "phase": phase,
@@ -145,12 +199,51 @@ def extension(
         yield _event(now, "platform.extension", record)
 
 
-def start(style: Style, now: float, *, request_id: str, version: str, function_arn: str) -> Iterator[str]:
+def subscription(style: Style, now: float, *, name: str, api: str, types: Sequence[str]) -> Iterator[str]:
+    """The line about an extension that subscribes to telemetry."""
+    if style.format == "Text":
+        named = ", ".join(each.capitalize() for each in types)
+        yield f"{api.upper()}\tName: {name}\tState: Subscribed\tTypes: [{named}]\n"
+    elif style.system_level != "WARN":
+        record = {"name": name, "state": "Subscribed", "types": list(types)}
+        yield _event(now, f"platform.{api}Subscription", record)
+
+
+def start(
+    style: Style, now: float, *, request_id: str, version: str, function_arn: str, trace: str | None = None
+) -> Iterator[str]:
     """The line before an invocation's own."""
     if style.format == "Text":
         yield f"START RequestId: {request_id} Version: {version}\n"
     elif style.system_level != "WARN":
-        yield _event(now, "platform.start", {"requestId": request_id, "functionArn": function_arn, "version": version})
+        record = {"requestId": request_id, "functionArn": function_arn, "version": version, **_tracing(trace)}
+        yield _event(now, "platform.start", record)
+
+
+def runtime_done(
+    style: Style,
+    now: float,
+    *,
+    request_id: str,
+    status: str,
+    error_type: str | None,
+    duration: float,
+    produced: int,
+    spans: Sequence[Span] = (),
+    trace: str | None = None,
+) -> Iterator[str]:
+    """That the runtime is done with an invocation, in JSON alone. Extensions may go on."""
+    if style.format == "JSON" and style.system_level == "DEBUG":
+        record: dict[str, Json] = {
+            "requestId": request_id,
+            "status": status,
+            "metrics": {"durationMs": round(duration, 3), "producedBytes": produced},
+            "spans": [each.document() for each in spans],
+            **_tracing(trace),
+        }
+        if error_type:
+            record["errorType"] = error_type
+        yield _event(now, "platform.runtimeDone", record)
 
 
 def end(style: Style, now: float, report: Report) -> Iterator[str]:
@@ -167,19 +260,7 @@ def end(style: Style, now: float, report: Report) -> Iterator[str]:
             f"Max Memory Used: {report.max_memory} MB\t{init}{_status(report)}\n"
         )
         return
-    failed = report.status != "success"
-    if style.system_level == "DEBUG":
-        yield _event(
-            now,
-            "platform.runtimeDone",
-            {
-                "requestId": report.request_id,
-                "status": report.status,
-                "metrics": {"durationMs": round(report.duration, 3), "producedBytes": 0},
-                "spans": [],
-            },
-        )
-    if style.system_level != "WARN" or failed:
+    if style.system_level != "WARN" or report.status != "success":
         metrics: dict[str, Json] = {
             "durationMs": round(report.duration, 3),
             "billedDurationMs": report.billed,
@@ -193,7 +274,9 @@ def end(style: Style, now: float, report: Report) -> Iterator[str]:
         record: dict[str, Json] = {"requestId": report.request_id, "metrics": metrics, "status": report.status}
         if report.error_type:
             record["errorType"] = report.error_type
-        yield _event(now, "platform.report", record)
+        if report.spans:
+            record["spans"] = [each.document() for each in report.spans]
+        yield _event(now, "platform.report", {**record, **_tracing(report.trace)})
 
 
 def _status(report: Report) -> str:
@@ -206,6 +289,12 @@ def _status(report: Report) -> str:
             return f"Status: error\tError Type: {report.error_type}"
 
 
+def _tracing(trace: str | None) -> dict[str, Json]:
+    """The trace of an invocation, where it is sampled."""
+    if trace is None or "Sampled=1" not in trace:
+        return {}
+    return {"tracing": {"type": "X-Amzn-Trace-Id", "value": trace}}
+
+
 def _event(now: float, kind: str, record: Mapping[str, Json]) -> str:
-    time = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return json.dumps({"time": time, "type": kind, "record": record}, separators=(",", ":")) + "\n"
+    return json.dumps({"time": iso(now), "type": kind, "record": record}, separators=(",", ":")) + "\n"
