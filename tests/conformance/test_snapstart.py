@@ -595,7 +595,7 @@ def test_a_snapshot_may_take_its_time(timeout: float, limit: float) -> None:
     "Inactive",
     "is a version whose snapshot was not used for 14 days",
     here="not",
-    gap="snapshots are kept as long as the local AWS runs",
+    gap="the ten that were used last are kept as long as the local AWS runs; others are made anew when they are needed",
     source=SNAPSTART,
 )
 def test_a_snapshot_is_kept_for_ever(tmp_path: Path) -> None:

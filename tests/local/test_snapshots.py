@@ -18,7 +18,7 @@ from lambdaform.local.lambda_.environment import Environment
 from lambdaform.local.lambda_.invoking import unrestored
 from lambdaform.local.lambda_.launching import Launch
 from lambdaform.local.lambda_.processes import Executing
-from lambdaform.local.lambda_.running import RestoreFailed
+from lambdaform.local.lambda_.running import MOST_SNAPSHOTS, RestoreFailed
 from tests.local.conftest import ROLE, Aws, environments, own, payload, start, stop, unique, zipped
 
 SLOW_TO_RESTORE = """
@@ -131,9 +131,9 @@ def published(aws: Aws, source: str) -> tuple[Any, str]:
     return client, name
 
 
-def settle(client: Any, name: str) -> None:
+def settle(client: Any, name: str, version: str = "1") -> None:
     deadline = time.monotonic() + 20
-    while client.get_function_configuration(FunctionName=name, Qualifier="1")["State"] != "Active":
+    while client.get_function_configuration(FunctionName=name, Qualifier=version)["State"] != "Active":
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -174,3 +174,23 @@ def test_without_namespaces_environments_initialise_anew_and_that_is_said(tmp_pa
     assert snapshot == "this machine does not allow the namespaces that takes"
     [differences] = fidelity["functions"].values()
     assert {"setting": "SnapStart", "says": "environments initialise anew"} in differences
+
+
+def test_the_snapshots_that_were_used_last_are_kept(tmp_path: Path) -> None:
+    process, aws = start(tmp_path)
+    source = "import uuid\nchosen = uuid.uuid4().hex\ndef handler(event, context):\n    return chosen\n"
+    try:
+        client, name = published(aws, source)
+        settle(client, name)
+        for number in range(2, MOST_SNAPSHOTS + 3):
+            client.update_function_code(
+                FunctionName=name, ZipFile=zipped({"app.py": f"{source}# {number}"}), Publish=True
+            )
+            settle(client, name, str(number))
+        kept = sorted(int(each["version"]) for each in environments(aws, name) if each["phase"] == "snapshot")
+        answer = payload(client.invoke(FunctionName=name, Qualifier="1"))
+    finally:
+        stop(process)
+
+    assert kept == list(range(3, MOST_SNAPSHOTS + 3))
+    assert len(answer) == 32

@@ -60,6 +60,10 @@ class Key:
     generation: str
 
 
+MOST_SNAPSHOTS = 10
+"""Snapshots kept of versions that have no environment just now: each is a process. AWS keeps them for 14 days."""
+
+
 class RestoreFailed(Exception):
     """An environment could not be restored from its version's snapshot."""
 
@@ -275,7 +279,21 @@ class Fleet:
             pool.drop_snapshot()
         if pool.snapshot is None:
             pool.snapshot = asyncio.create_task(self._make(key, blueprint).become_snapshot())
-        return await asyncio.shield(pool.snapshot)
+        taken = await asyncio.shield(pool.snapshot)
+        if isinstance(taken, Environment):
+            taken.idle_since = self._clock.now()
+            self._thin_out()
+        return taken
+
+    def _thin_out(self) -> None:
+        """Forget snapshots that have not been used for longest; they are taken again when they are needed."""
+        unused = [
+            (taken.idle_since, number, pool)
+            for number, pool in enumerate(self._pools.values())
+            if not pool.busy and not pool.idle and (taken := _taken(pool.snapshot)) is not None
+        ]
+        for *_, pool in sorted(unused)[: max(0, len(unused) - MOST_SNAPSHOTS)]:
+            pool.drop_snapshot()
 
     async def _restore(self, pool: _Pool, key: Key, environment: Environment) -> None:
         taken = await self._snapshot(pool, key, environment.blueprint)
