@@ -276,6 +276,7 @@ def test_a_restore_is_told_in_json(aws: Aws, awslambda: Any) -> None:
 
     assert [(each["type"], each["record"]["initializationType"]) for each in taken] == [
         ("platform.initStart", "snap-start"),
+        ("platform.initRuntimeDone", "snap-start"),
         ("platform.initReport", "snap-start"),
     ]
     start, done, report, *_, last = restored
