@@ -76,6 +76,13 @@ class Trace:
                 self._known.popitem(last=False)
         return step
 
+    def amend(self, request_id: str, **details: Json) -> None:
+        """Say more of the latest invocation of a request, once it is known."""
+        for step in reversed(self._steps):
+            if step.what == "invocation" and step.details.get("request_id") == request_id:
+                step.details.update(details)
+                return
+
     @contextmanager
     def under(self, step: Step) -> Generator[None]:
         """What happens inside is caused by `step`."""

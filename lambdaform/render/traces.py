@@ -40,8 +40,9 @@ def step_text(step: Step) -> str:
             case "attempt":
                 parts.append(f"attempt {value}" if value > 1 else "")
             case "error":
-                parts.append("ok" if value is None else f"failed: {value}")
-            case "request_id" | "id" | "function":
+                ending = f"{details['failed']} failed" if "failed" in details else "ok"
+                parts.append(ending if value is None else f"failed: {value}")
+            case "request_id" | "id" | "function" | "failed":
                 pass
             case "reason":
                 parts.append(f"refused: {value}")

@@ -333,3 +333,18 @@ def test_a_shard_is_read_once_a_second(virtual: Virtual) -> None:
         virtual.advance(0.25)
 
     assert 2 <= len(batches(virtual, function)) <= 3
+
+
+@fact("failure", "without limits a batch blocks its shard until its records expire in the stream", source=KINESIS)
+def test_records_that_expire_let_the_shard_go_on(virtual: Virtual) -> None:
+    name, arn = stream(virtual)
+    put(virtual, name, "bad")
+    virtual.advance(86_000)
+    put(virtual, name, "good")
+    function, _ = mapped(virtual, FAILS_ON_BAD, arn, BatchSize=1)
+    virtual.advance(300)
+    before = batches(virtual, function)
+    virtual.advance(200)
+
+    assert {data for batch in before for data in batch} == {"bad"}
+    assert batches(virtual, function)[-1] == ["good"]

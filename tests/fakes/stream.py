@@ -45,6 +45,8 @@ class FakeStream:
         match operation:
             case "ListShards":
                 return {"Shards": [self._described(name) for name in self.shards]}
+            case "DescribeStreamSummary":
+                return {"StreamDescriptionSummary": {"RetentionPeriodHours": 24}}
             case "GetShardIterator":
                 return {"ShardIterator": f"{params['ShardId']} {params.get('StartingSequenceNumber', '0')}"}
             case _:

@@ -94,11 +94,15 @@ class GiveUp:
     condition: Condition
 
 
-def expired(piece: Piece, now: float, policy: StreamPolicy) -> tuple[Piece | None, Piece | None]:
-    """Split a piece into what is older than the mapping allows, and the rest."""
-    if policy.max_age < 0:
+SHORTEST_RETENTION = 86_400
+"""Seconds for which every stream keeps its records at least."""
+
+
+def expired(piece: Piece, now: float, max_age: float) -> tuple[Piece | None, Piece | None]:
+    """Split a piece into what is older than that (-1 for without limit), and the rest."""
+    if max_age < 0:
         return None, piece
-    old = sum(1 for record in piece.records if now - record.arrived > policy.max_age)
+    old = sum(1 for record in piece.records if now - record.arrived > max_age)
     if not old:
         return None, piece
     rest = piece.records[old:]

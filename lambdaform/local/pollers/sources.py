@@ -14,7 +14,7 @@ from lambdaform.local.clock import iso
 from lambdaform.local.data import OneByOne
 from lambdaform.local.patterns import Pattern
 from lambdaform.local.pollers import filters
-from lambdaform.local.pollers.retries import StreamRecord
+from lambdaform.local.pollers.retries import SHORTEST_RETENTION, StreamRecord
 from lambdaform.local.ports import AwsFault, Json
 
 MAX_READ = 1_000
@@ -50,6 +50,10 @@ class Source(Protocol):
 
     async def check(self, call: OneByOne) -> None:
         """Raise `AwsFault` when there is nothing to read from."""
+        ...
+
+    async def retention(self, call: OneByOne) -> float:
+        """Seconds for which the stream keeps a record; raises `AwsFault` when it is missing."""
         ...
 
     async def shards(self, call: OneByOne) -> list[Found]:
@@ -89,6 +93,11 @@ class KinesisSource:
         if self._is_consumer:
             asked = {"ConsumerARN": self._source_arn}
             await call("kinesis", "DescribeStreamConsumer", asked, region=self._region)
+
+    async def retention(self, call: OneByOne) -> float:
+        """Seconds for which the stream keeps a record; raises `AwsFault` when it is missing."""
+        answer = await call("kinesis", "DescribeStreamSummary", {"StreamName": self._name}, region=self._region)
+        return float(answer["StreamDescriptionSummary"]["RetentionPeriodHours"]) * 3_600
 
     async def shards(self, call: OneByOne) -> list[Found]:
         """The stream's shards, parents first; raises `AwsFault` when it is missing."""
@@ -150,6 +159,10 @@ class DynamoDbSource:
     async def check(self, call: OneByOne) -> None:
         """Raise `AwsFault` when the stream is missing."""
         await self.shards(call)
+
+    async def retention(self, call: OneByOne) -> float:
+        """Every table's stream keeps its records for a day."""
+        return float(SHORTEST_RETENTION)
 
     async def shards(self, call: OneByOne) -> list[Found]:
         """The stream's shards, parents first; raises `AwsFault` when it is missing."""

@@ -180,6 +180,8 @@ class QueuePoller:
             self._in_flight -= 1
         ids = [held.message_id for held in batch]
         settled = decide_settled(outcome, ids, is_partial=self._is_partial)
+        if settled.failed and outcome.fault is None and outcome.function_error is None:
+            self._queues.trace.amend(outcome.request_id, failed=f"{len(settled.failed)} of {len(ids)}")
         self._counting.events("InvokedEventCount", len(ids))
         self._counting.events("FailedInvokeEventCount", len(settled.failed))
         self._counting.events("DeletedEventCount", len(ids) - len(settled.failed))

@@ -238,8 +238,10 @@ class StreamPoller:
         """Try a batch until it is through or given up; its lane stands still meanwhile."""
         pieces = deque([Piece(batch)])
         while pieces and self._is_running:
-            piece = pieces.popleft()
-            old, rest = retries.expired(piece, self._clock.now(), self._policy)
+            piece = await self._still_kept(shard, pieces.popleft())
+            if piece is None:
+                continue
+            old, rest = retries.expired(piece, self._clock.now(), self._policy.max_age)
             if old is not None:
                 await self._give_up(shard, GiveUp(old, "RecordAgeExceeded"), None, is_reported=False)
                 shard.through(old.records)
@@ -262,6 +264,20 @@ class StreamPoller:
                 await self._end_window(shard, shard.window, is_early=True)
         await self._free(shard, lane)
 
+    async def _still_kept(self, shard: Shard, piece: Piece) -> Piece | None:
+        """Pass over what the stream itself has dropped meanwhile, which nobody is told of; gives the rest."""
+        now = self._clock.now()
+        if now - piece.records[0].arrived <= retries.SHORTEST_RETENTION:
+            return piece
+        try:
+            old, rest = retries.expired(piece, now, await self._source.retention(self._call))
+        except AwsFault as error:
+            self._problem(error)
+            return piece
+        if old is not None:
+            shard.through(old.records)
+        return rest
+
     async def _free(self, shard: Shard, lane: Lane) -> None:
         lane.is_busy = False
         if self._is_running:
@@ -282,6 +298,8 @@ class StreamPoller:
         settled = decide_settled(outcome, names, is_partial=self._policy.is_partial, is_windowed=is_windowed)
         if window is not None:
             shard.window, settled = windows.decide_state(window, settled, outcome.payload, names)
+        if settled.failed and outcome.fault is None and outcome.function_error is None:
+            self._delivery.trace.amend(outcome.request_id, failed=f"{len(settled.failed)} of {len(names)}")
         self._counting.events("InvokedEventCount", len(names))
         self._counting.events("FailedInvokeEventCount", len(settled.failed))
         return outcome, settled
