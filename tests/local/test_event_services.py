@@ -270,27 +270,3 @@ def test_queues_serve_long_polls_on_the_system_clock(aws: Aws) -> None:
 
     assert message["Body"] == "a"
     assert time.monotonic() - begun < 5
-
-
-def test_the_trace_says_how_much_of_a_batch_failed(virtual: Virtual) -> None:
-    url, arn = virtual.queue(VisibilityTimeout="30")
-    source = (
-        "def handler(event, context):\n"
-        "    bad = [each['messageId'] for each in event['Records'] if each['body'] == 'bad']\n"
-        "    return {'batchItemFailures': [{'itemIdentifier': each} for each in bad]}\n"
-    )
-    name = virtual.function(source)
-    client = virtual.aws.client("lambda")
-    client.create_event_source_mapping(
-        FunctionName=name, EventSourceArn=arn, FunctionResponseTypes=["ReportBatchItemFailures"]
-    )
-    for body in ("good", "bad"):
-        virtual.aws.client("sqs").send_message(QueueUrl=url, MessageBody=body)
-    virtual.advance(1)
-
-    steps = own(virtual.aws, "GET", "trace")[1]
-    endings = [each["details"] for each in steps if each["what"] == "invocation" and name in each["subject"]]
-    assert [each.get("failed") for each in endings if each["error"] is None and "failed" in each] in (
-        ["1 of 2"],
-        ["1 of 1"],
-    )
