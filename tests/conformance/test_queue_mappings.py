@@ -19,6 +19,8 @@ SCALING = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.htm
 FILTERS = "https://docs.aws.amazon.com/lambda/latest/dg/with-sqs-filtering.html"
 POLLERS = "https://docs.aws.amazon.com/lambda/latest/api/API_ProvisionedPollerConfig.html"
 CONFIGURE = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html"
+BATCHING = f"{SQS.rpartition('/')[0]}/invocation-eventsourcemapping.html#invocation-eventsourcemapping-batching"
+SLOW = {"BatchSize": 100, "MaximumBatchingWindowInSeconds": 20}
 ECHO = "def handler(event, context):\n    return None\n"
 FAILS = "def handler(event, context):\n    raise ValueError('no')\n"
 NAMES_BAD_ONES = (
@@ -125,12 +127,21 @@ def test_only_named_messages_come_back(virtual: Virtual) -> None:
     [
         ("None", 0),
         ("{}", 0),
+        ("[]", 0),
+        ("''", 0),
         ("{'batchItemFailures': None}", 0),
         ("{'batchItemFailures': []}", 0),
         ("'text'", 2),
+        ("{'batchItemFailures': 'text'}", 2),
         ("{'batchItemFailures': [{'itemIdentifier': ''}]}", 2),
+        ("{'batchItemFailures': [{'itemIdentifier': None}]}", 2),
+        ("{'batchItemFailures': [{'itemIdentifier': 7}]}", 2),
         ("{'batchItemFailures': [{'itemIdentifier': 'unknown'}]}", 2),
+        ("{'batchItemFailures': [{'itemIdentifier': event['Records'][0]['messageId']}, {'itemIdentifier': ''}]}", 2),
         ("{'batchItemFailures': [{'id': 'x'}]}", 2),
+        ("{'batchItemFailures': [{'itemIdentifier': event['Records'][0]['messageId']}]}", 1),
+        ("1 / 0", 2),
+        ("__import__('os')._exit(1)", 2),
     ],
 )
 @fact("ReportBatchItemFailures", "which answers mean success, and which that all has failed", source=ERRORS)
@@ -142,6 +153,29 @@ def test_answers_that_name_nothing_or_nonsense(virtual: Virtual, answer: str, le
     virtual.advance(1)
 
     assert len(virtual.messages(arn)) == left
+
+
+@fact("FunctionResponseTypes", "without it an answer is not looked at: what does not fail is done", source=ERRORS)
+def test_an_answer_is_not_looked_at_without_being_asked_for(virtual: Virtual) -> None:
+    url, arn = virtual.queue(VisibilityTimeout="60")
+    mapped(virtual, NAMES_BAD_ONES, arn)
+    send(virtual, url, "bad")
+    virtual.advance(1)
+
+    assert virtual.messages(arn) == []
+
+
+@fact("batch", "ends before 6 MB of payload; the record that is too many waits for the next", source=BATCHING)
+def test_a_batch_has_at_most_six_megabytes(virtual: Virtual) -> None:
+    url, arn = virtual.queue(VisibilityTimeout="120")
+    name, _ = mapped(virtual, "def handler(event, context):\n    pass\n", arn, **SLOW)
+    for number in range(8):
+        virtual.aws.client("sqs").send_message(QueueUrl=url, MessageBody=str(number) * 1_000_000)
+    virtual.advance(30)
+
+    found: list[dict[str, Any]] = own(virtual.aws, "GET", f"invocations?function={name}")[1]
+    assert [len(each["event"]["Records"]) for each in found] == [6, 2]
+    assert max(len(json.dumps(each["event"])) for each in found) <= 6 * 1024 * 1024
 
 
 @fact("BatchSize", "bounds a batch; 10 by default", source=CONFIGURE)

@@ -9,13 +9,15 @@ import base64
 import json
 from typing import Any
 
+import pytest
+
 from tests.conformance.facts import fact
 from tests.local.conftest import Virtual, own, refusal, unique
 
 KINESIS = "https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html"
 BATCHES = "https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html"
 DYNAMODB = "https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html"
-WINDOWS = "https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-windows.html"
+BATCHING = f"{KINESIS.rpartition('/')[0]}/invocation-eventsourcemapping.html#invocation-eventsourcemapping-batching"
 ECHO = "def handler(event, context):\n    return None\n"
 FAILS = "def handler(event, context):\n    raise ValueError('no')\n"
 FAILS_ON_BAD = (
@@ -132,6 +134,72 @@ def test_a_named_failure_goes_on_from_there(virtual: Virtual) -> None:
     assert batches(virtual, function) == [["1", "2", "3"], ["2", "3"]]
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("None", [["1", "2"]]),
+        ("{}", [["1", "2"]]),
+        ("[]", [["1", "2"]]),
+        ("''", [["1", "2"]]),
+        ("{'batchItemFailures': None}", [["1", "2"]]),
+        ("{'batchItemFailures': [{'itemIdentifier': NUMBERS[-1]}]}", [["1", "2"], ["2"]]),
+        ("{'batchItemFailures': [{'itemIdentifier': each} for each in reversed(NUMBERS)]}", [["1", "2"], ["1", "2"]]),
+        ("{'batchItemFailures': [{'itemIdentifier': ''}]}", [["1", "2"], ["1", "2"]]),
+        ("{'batchItemFailures': [{'itemIdentifier': None}]}", [["1", "2"], ["1", "2"]]),
+        ("{'batchItemFailures': [{'itemIdentifier': 'unknown'}]}", [["1", "2"], ["1", "2"]]),
+        ("{'batchItemFailures': [{'id': NUMBERS[0]}]}", [["1", "2"], ["1", "2"]]),
+        ("1 / 0", [["1", "2"], ["1", "2"]]),
+    ],
+)
+@fact("ReportBatchItemFailures", "which answers mean success, and which that all has failed", source=BATCHES)
+def test_answers_about_a_stream(virtual: Virtual, answer: str, expected: list[list[str]]) -> None:
+    name, arn = stream(virtual)
+    put(virtual, name, "1", "2")
+    source = (
+        "def handler(event, context):\n"
+        "    NUMBERS = [each['kinesis']['sequenceNumber'] for each in event['Records']]\n"
+        f"    return {answer}\n"
+    )
+    settings = {"FunctionResponseTypes": ["ReportBatchItemFailures"], "MaximumRetryAttempts": 1}
+    function, _ = mapped(virtual, source, arn, **settings)
+    virtual.advance(10)
+
+    assert batches(virtual, function) == expected
+
+
+@fact(
+    "BisectBatchOnFunctionError",
+    "a partial response cuts the batch at the record that failed instead of halving it",
+    source=BATCHES,
+)
+def test_a_partial_response_cuts_a_batch(virtual: Virtual) -> None:
+    name, arn = stream(virtual)
+    put(virtual, name, "1", "2", "3", "bad")
+    source = (
+        "import base64\n"
+        "def handler(event, context):\n"
+        "    bad = [e['kinesis']['sequenceNumber'] for e in event['Records'] if e['kinesis']['data'] == 'YmFk']\n"
+        "    return {'batchItemFailures': [{'itemIdentifier': each} for each in bad]}\n"
+    )
+    settings = {"FunctionResponseTypes": ["ReportBatchItemFailures"], "BisectBatchOnFunctionError": True}
+    function, _ = mapped(virtual, source, arn, MaximumRetryAttempts=0, **settings)
+    virtual.advance(10)
+
+    assert batches(virtual, function) == [["1", "2", "3", "bad"], ["bad"]]
+
+
+@fact("batch", "ends before 6 MB of payload, the data in base64", source=BATCHING)
+def test_a_batch_of_a_stream_has_at_most_six_megabytes(virtual: Virtual) -> None:
+    name, arn = stream(virtual)
+    put(virtual, name, *(str(number) * 1_000_000 for number in range(6)))
+    function, _ = mapped(virtual, ECHO, arn)
+    virtual.advance(5)
+
+    found: list[dict[str, Any]] = own(virtual.aws, "GET", f"invocations?function={function}")[1]
+    assert [len(each["event"]["Records"]) for each in found] == [4, 2]
+    assert max(len(json.dumps(each["event"])) for each in found) <= 6 * 1024 * 1024
+
+
 @fact("MaximumRecordAgeInSeconds", "gives up records that are too old", source=KINESIS)
 def test_old_records_are_given_up(virtual: Virtual) -> None:
     name, arn = stream(virtual)
@@ -182,94 +250,6 @@ def test_a_failing_key_does_not_hold_up_the_others(virtual: Virtual) -> None:
     assert [data for data in found if data in "12"] == ["1", "2"]
     assert found.count("bad") > 1
     assert "after bad" not in found
-
-
-COUNTS = (
-    "def handler(event, context):\n"
-    "    return {'state': {'count': event['state'].get('count', 0) + len(event['Records'])}}\n"
-)
-
-
-def begin_window(virtual: Virtual) -> None:
-    """Let time pass until a window of 900 seconds has just begun."""
-    virtual.advance(900 - own(virtual.aws, "GET", "clock")[1]["now"] % 900)
-
-
-def windows(virtual: Virtual, name: str) -> list[tuple[int, int, bool]]:
-    """Records, what had been counted before, and whether it was the end, by invocation."""
-    found: list[dict[str, Any]] = own(virtual.aws, "GET", f"invocations?function={name}")[1]
-    events = [each["event"] for each in found]
-    return [(len(e["Records"]), e["state"].get("count", 0), e["isFinalInvokeForWindow"]) for e in events]
-
-
-@fact(
-    "TumblingWindowInSeconds",
-    "state is handed on from batch to batch, and to a final invocation without records when the window is over",
-    source=WINDOWS,
-)
-def test_state_is_handed_on_over_a_window(virtual: Virtual) -> None:
-    name, arn = stream(virtual)
-    function, _ = mapped(virtual, COUNTS, arn, TumblingWindowInSeconds=900)
-    begin_window(virtual)
-    put(virtual, name, "1", "2")
-    virtual.advance(2)
-    put(virtual, name, "3")
-    virtual.advance(900)
-
-    assert windows(virtual, function)[-1] == (0, 3, True)
-    assert [is_final for *_, is_final in windows(virtual, function)].count(True) == 1
-    [*_, invocation] = own(virtual.aws, "GET", f"invocations?function={function}")[1]
-    assert set(invocation["event"]) == {
-        "Records",
-        "window",
-        "state",
-        "shardId",
-        "eventSourceARN",
-        "isFinalInvokeForWindow",
-        "isWindowTerminatedEarly",
-    }
-
-
-@fact("TumblingWindowInSeconds", "an answer without a state is a failure", source=WINDOWS)
-def test_an_answer_without_a_state_is_a_failure(virtual: Virtual) -> None:
-    name, arn = stream(virtual)
-    function, uuid = mapped(virtual, ECHO, arn, TumblingWindowInSeconds=900, MaximumRetryAttempts=1)
-    begin_window(virtual)
-    put(virtual, name, "1")
-    virtual.advance(10)
-
-    assert len(batches(virtual, function)) == 2
-    mapping = virtual.aws.client("lambda").get_event_source_mapping(UUID=uuid)
-    assert mapping["LastProcessingResult"] == "PROBLEM: Function call failed"
-
-
-@fact("TumblingWindowInSeconds", "ends its window early when the state is above 1 MB, and goes on anew", source=WINDOWS)
-def test_a_large_state_ends_its_window_early(virtual: Virtual) -> None:
-    name, arn = stream(virtual)
-    source = "def handler(event, context):\n    return {'state': {'text': 'x' * (1 << 20)}}\n"
-    function, _ = mapped(virtual, source, arn, TumblingWindowInSeconds=900)
-    begin_window(virtual)
-    put(virtual, name, "1")
-    virtual.advance(2)
-
-    found: list[dict[str, Any]] = own(virtual.aws, "GET", f"invocations?function={function}")[1]
-    assert [each["event"]["isWindowTerminatedEarly"] for each in found] == [False, True]
-    assert [len(each["event"]["Records"]) for each in found] == [1, 0]
-
-
-@fact("TumblingWindowInSeconds", "has one reader for each shard", source=WINDOWS)
-def test_a_window_has_one_reader(virtual: Virtual) -> None:
-    _, arn = stream(virtual)
-    refused = refusal(
-        virtual.aws.client("lambda").create_event_source_mapping,
-        FunctionName=virtual.function(ECHO),
-        EventSourceArn=arn,
-        StartingPosition="LATEST",
-        TumblingWindowInSeconds=60,
-        ParallelizationFactor=2,
-    )
-
-    assert refused.code == "InvalidParameterValueException"
 
 
 @fact(
@@ -333,18 +313,3 @@ def test_a_shard_is_read_once_a_second(virtual: Virtual) -> None:
         virtual.advance(0.25)
 
     assert 2 <= len(batches(virtual, function)) <= 3
-
-
-@fact("failure", "without limits a batch blocks its shard until its records expire in the stream", source=KINESIS)
-def test_records_that_expire_let_the_shard_go_on(virtual: Virtual) -> None:
-    name, arn = stream(virtual)
-    put(virtual, name, "bad")
-    virtual.advance(86_000)
-    put(virtual, name, "good")
-    function, _ = mapped(virtual, FAILS_ON_BAD, arn, BatchSize=1)
-    virtual.advance(300)
-    before = batches(virtual, function)
-    virtual.advance(200)
-
-    assert {data for batch in before for data in batch} == {"bad"}
-    assert batches(virtual, function)[-1] == ["good"]

@@ -65,7 +65,7 @@ async def list_event_source_mappings(plane: Plane, call: Call) -> Mapping[str, J
     source, name = call.params.get("EventSourceArn"), call.params.get("FunctionName")
     wanted = refer(name, None, account=call.account, region=call.region).arn if name else None
     found: list[Json] = [
-        _describe(plane, mapping)
+        _listed(_describe(plane, mapping))
         for mapping in plane.store.mappings.values()
         if (mapping.account, mapping.region) == (call.account, call.region)
         and source in (None, mapping.source_arn)
@@ -161,6 +161,13 @@ def _mapping(plane: Plane, call: Call) -> SourceMapping:
     if mapping is None or (mapping.account, mapping.region) != (call.account, call.region):
         raise resource_missing()
     return mapping
+
+
+def _listed(described: dict[str, Json]) -> dict[str, Json]:
+    """Filters that a key encrypts are shown one mapping at a time."""
+    if described.get("KMSKeyArn"):
+        described.pop("FilterCriteria", None)
+    return described
 
 
 def _duplicate(other: SourceMapping) -> str:
