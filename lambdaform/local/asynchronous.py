@@ -109,7 +109,8 @@ def destination_record(event: AsyncEvent, end: End, function_arn: str, now: floa
         },
         "requestPayload": _json(event.payload),
     }
-    if event.last is not None:
+    # What ended the event then is no answer: the function was switched off, whatever it said before.
+    if event.last is not None and end.condition != "ZeroReservedConcurrency":
         context: dict[str, Json] = {"statusCode": 200, "executedVersion": event.last.executed_version}
         if event.last.function_error is not None:
             context["functionError"] = event.last.function_error

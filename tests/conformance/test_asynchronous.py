@@ -95,6 +95,35 @@ def test_a_function_that_is_switched_off_sees_no_event(virtual: Virtual) -> None
     assert ran(virtual, name) == []
 
 
+@fact(
+    "ReservedConcurrentExecutions 0",
+    "set after an attempt has failed, ends the event instead of its retry: no response, ErrorCode 429",
+    here="partly",
+    gap="AWS does not say what approximateInvokeCount is then; the attempts made are told",
+    source=RECORDS,
+)
+def test_a_function_switched_off_between_attempts_ends_its_events(virtual: Virtual) -> None:
+    _, kept = virtual.queue()
+    url, dead = virtual.queue()
+    name = virtual.function(FAILS, DeadLetterConfig={"TargetArn": dead})
+    client = virtual.aws.client("lambda")
+    configure(virtual, name, DestinationConfig={"OnFailure": {"Destination": kept}})
+    send(virtual, name)
+    virtual.advance(1)
+    client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+    virtual.advance(120)
+
+    [record] = [json.loads(body) for body in virtual.messages(kept)]
+    assert len(ran(virtual, name)) == 1
+    context = record["requestContext"]
+    assert (context["condition"], context["approximateInvokeCount"]) == ("ZeroReservedConcurrency", 1)
+    assert not {"responseContext", "responsePayload"} & record.keys()
+    asked = {"QueueUrl": url, "MessageAttributeNames": ["All"], "WaitTimeSeconds": 0}
+    [message] = virtual.aws.client("sqs").receive_message(**asked)["Messages"]
+    told = {key: value["StringValue"] for key, value in message["MessageAttributes"].items()}
+    assert (told["ErrorCode"], told["ErrorMessage"]) == ("429", "Rate Exceeded.")
+
+
 @fact("throttles", "are tried again with growing waits and count as no attempt", source=ERRORS)
 def test_a_throttled_event_is_tried_again(virtual: Virtual) -> None:
     name = virtual.function(ECHO)
