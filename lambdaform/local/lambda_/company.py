@@ -14,7 +14,7 @@ from typing import Literal
 from lambdaform.local.http import Connection, Request, Response
 from lambdaform.local.lambda_ import platform_log
 from lambdaform.local.lambda_.blueprint import Blueprint
-from lambdaform.local.lambda_.endings import Failure, describe_exit
+from lambdaform.local.lambda_.endings import Failure, Turn, describe_exit
 from lambdaform.local.lambda_.extensions import PREFIX, About, Extension, Extensions, Reason, State
 from lambdaform.local.lambda_.phases import TERM_GRACE, gets_sigterm, shutdown_budget
 from lambdaform.local.lambda_.processes import Process
@@ -23,6 +23,7 @@ from lambdaform.local.lambda_.sandbox import Sandbox
 from lambdaform.local.lambda_.subscriptions import Subscription
 from lambdaform.local.lambda_.tail import Tail
 from lambdaform.local.lambda_.telemetry import PATHS, Telemetry
+from lambdaform.local.lambda_.turns import Turns
 
 
 class Company:
@@ -72,17 +73,22 @@ class Company:
 
     # INIT
 
-    def started(self, sandbox: Sandbox) -> None:
-        """Note which external ones run."""
+    async def assemble(self, sandbox: Sandbox, turns: Turns, limit: float) -> Turn:
+        """Have external ones register before the runtime starts, and wait until everybody is ready."""
+        begun = time.monotonic()
         for name, process in sandbox.extensions.items():
             if not isinstance(process, Process):
                 self._extensions.launch_failed(name, process)
                 reason = os.strerror(process).lower()
                 self._fail("Extension.LaunchError", f"fork/exec {self._folder}/{name}: {reason}")
-
-    def begin(self) -> None:
-        """The runtime starts now: every external extension has registered."""
-        self._extensions.is_runtime_started = True
+        turn = await turns.wait(limit)
+        if turn == "ready":
+            turns.begin()
+            self._extensions.is_runtime_started = True
+            sandbox.begin()
+            self._on_change()
+            turn = await turns.wait(limit - (time.monotonic() - begun))
+        return turn
 
     def close(self) -> None:
         """INIT is over: nobody else may register."""

@@ -25,10 +25,10 @@ from lambdaform.local.lambda_.blueprint import Blueprint, LogWriter
 from lambdaform.local.lambda_.company import Company
 from lambdaform.local.lambda_.cpu import Shares
 from lambdaform.local.lambda_.endings import Answer, Ending, FailedInit, Turn, answer_of, error_type_of, failure_of
-from lambdaform.local.lambda_.invocation import Invocation
+from lambdaform.local.lambda_.invocation import Invocation, Start
 from lambdaform.local.lambda_.phases import RESTORE_LIMIT, Phase, Phases, init_limit
 from lambdaform.local.lambda_.processes import Process, Starter
-from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Event, Reply, RuntimeApi
+from lambdaform.local.lambda_.runtime_api import Event, Reply, RuntimeApi
 from lambdaform.local.lambda_.sandbox import Sandbox
 from lambdaform.local.lambda_.snapshots import Copies
 from lambdaform.local.lambda_.tail import Tail
@@ -91,11 +91,7 @@ class Environment:
         """Whether the process has answered and not asked for the next event yet."""
         self._is_retired = False
         self._is_fresh = True
-        self._sink: Callable[[bytes, str], None] | None = None
-        self._streamed = bytearray()
-        self._init_duration: float | None = None
-        self._restore_duration: float | None = None
-        self._billed_restore = 0
+        self._start = Start()
         self._restored_at = 0.0
         self._restore_limit = restore_limit
         self._limiting: asyncio.TimerHandle | None = None
@@ -123,20 +119,11 @@ class Environment:
 
     def on_piece(self, data: bytes, content_type: str) -> None:
         if self._invocation is not None:
-            self._invocation.piece(len(data))
-        if self._sink is not None:
-            self._sink(data, content_type)
-        if len(self._streamed) <= LARGEST_RESPONSE:  # what was streamed to the caller may be longer
-            self._streamed += data
+            self._invocation.piece(data, content_type)
 
     def on_reply(self, reply: Reply) -> None:
         if self._invocation is not None:
-            if not reply.is_streamed:
-                self._invocation.piece(len(reply.body))
-            self._invocation.answered = time.monotonic()
-        if reply.is_streamed and reply.error_type is None:
-            is_too_large = self._sink is None and len(self._streamed) > LARGEST_RESPONSE
-            reply = attrs.evolve(reply, body=bytes(self._streamed), is_too_large=is_too_large)
+            reply = self._invocation.take(reply)
         self._reply = reply
         # As in Lambda the caller has its answer now; the process asks for the next event a moment later.
         self._is_settling = True
@@ -229,8 +216,8 @@ class Environment:
         self._teller.restore_ends(turn, duration=duration)
         if turn != "ready":
             return turn
-        self._restore_duration = duration
-        self._billed_restore = math.ceil(self._since(self._restored_at or begun) * 1000)
+        billed = math.ceil(self._since(self._restored_at or begun) * 1000)
+        self._start = Start(restore_duration=duration, billed_restore=billed)
         self._enter("ready")
         return None
 
@@ -256,8 +243,6 @@ class Environment:
         invocation = self._invocation = Invocation(event, timeout, self._now(), was_cold)
         self._teller.begins(invocation)
         self._reply = None
-        self._sink = event.sink
-        self._streamed.clear()
         if again:
             failed = await self._second_init(timeout)
             if failed is not None:
@@ -267,7 +252,7 @@ class Environment:
         if not self._sandbox.is_running:
             self._turns.resolve("exited")
         elif strike is not None:
-            invocation.begun -= self._strike(strike, timeout)
+            self._strike(strike, invocation)
         else:
             deadline_ms = int((time.time() + invocation.left) * 1000)
             self._sandbox.hold_to_share()
@@ -276,17 +261,14 @@ class Environment:
             self._api.deliver(event, deadline_ms=deadline_ms)
         return self._end(invocation, await self._turns.wait(invocation.left))
 
-    def _strike(self, strike: Strike, timeout: float) -> float:
-        """Let a declared fault happen; gives the seconds it would have taken."""
-        match strike:
-            case "timeout":
-                self._turns.resolve("timeout")
-                return timeout
-            case "out-of-memory":
-                self._turns.resolve("out-of-memory")
-            case _:
-                self._sandbox.kill()
-        return 0.0
+    def _strike(self, strike: Strike, invocation: Invocation) -> None:
+        """Let a declared fault happen."""
+        if strike == "timeout":
+            invocation.begun -= invocation.timeout  # as long as it would have taken
+        if strike == "timeout" or strike == "out-of-memory":
+            self._turns.resolve(strike)
+        else:
+            self._sandbox.kill()
 
     def retire(self) -> None:
         """End the process and remove what it left. Nothing is served after this; twice is harmless.
@@ -332,7 +314,7 @@ class Environment:
         duration = self._since(begun) * 1000
         self._report_init(turn, duration)
         if turn == "ready" and self.copies is None:
-            self._init_duration = duration
+            self._start = Start(init_duration=duration)
             self._enter("ready")
             return None
         if turn in ("ready", "snapshot"):
@@ -352,12 +334,10 @@ class Environment:
 
     def _report_init(self, turn: Turn, duration: float) -> None:
         self._sandbox.drain()
-        failure = self._company.failure if self._company is not None else None
-        if turn in ("ready", "snapshot"):
-            self._teller.init_ends("success", None, duration=duration)
-        elif turn == "timeout":
-            self._teller.init_ends("timeout", None, duration=duration)
+        if turn in ("ready", "snapshot", "timeout"):
+            self._teller.init_ends("timeout" if turn == "timeout" else "success", None, duration=duration)
         else:
+            failure = self._company.failure if self._company is not None else None
             self._teller.init_ends("error", error_type_of(turn, self._reply, failure), duration=duration)
 
     async def _start_process(self, limit: float) -> Turn:
@@ -389,7 +369,8 @@ class Environment:
             await self._sandbox.start(environ, starter=source)
         if self._is_retired:
             self._sandbox.kill()
-        turn = await (self._turns.wait(limit) if self._company is None else self._assemble(self._company, limit))
+        company = self._company
+        turn = await (company.assemble(self._sandbox, self._turns, limit) if company else self._turns.wait(limit))
         self._is_initialising = False
         if self._company is not None:
             self._company.close()
@@ -397,19 +378,6 @@ class Environment:
             self._company.tell()
             if self._company.is_empty:
                 self._company = None
-        return turn
-
-    async def _assemble(self, company: Company, limit: float) -> Turn:
-        """Have external extensions register before the runtime starts, and wait until all of them are ready."""
-        begun = time.monotonic()
-        company.started(self._sandbox)
-        turn = await self._turns.wait(limit)
-        if turn == "ready":
-            self._turns.begin()
-            company.begin()
-            self._sandbox.begin()
-            self._check()
-            turn = await self._turns.wait(limit - self._since(begun))
         return turn
 
     def _take(self, connection: Connection, request: Request) -> bool:
@@ -439,7 +407,7 @@ class Environment:
         answer = self._answer(invocation, turn)
         report = self._report(invocation, answer, took)
         if self._company is not None:
-            ending = self._ending(invocation, answer, report)
+            ending = invocation.ending(answer, report, log=self._log.text())
             return attrs.evolve(ending, rest=self._finish(invocation, turn, answer))
         self._close(invocation, turn, report)
         if turn != "ready" or not self.is_ready:
@@ -448,7 +416,7 @@ class Environment:
         else:
             self._enter("ready")
         self.idle_since = self._now()
-        return self._ending(invocation, answer, report)
+        return invocation.ending(answer, report, log=self._log.text())
 
     async def _finish(self, invocation: Invocation, turn: Turn, answer: Answer) -> Ending:
         """Let the runtime and its extensions get done, within the invocation's time, and close the invocation.
@@ -479,7 +447,7 @@ class Environment:
             await self._reset(turn)
             self._enter("reset")
         self.idle_since = self._now()
-        ending = self._ending(invocation, answer, report)
+        ending = invocation.ending(answer, report, log=self._log.text())
         return attrs.evolve(ending, overhead=overhead.duration if overhead is not None else None)
 
     def _answer(self, invocation: Invocation, turn: Turn) -> Answer:
@@ -495,38 +463,12 @@ class Environment:
         )
 
     def _report(self, invocation: Invocation, answer: Answer, took: float) -> platform_log.Report:
-        return platform_log.Report(
-            request_id=invocation.event.request_id,
-            duration=max(took * 1000, 0.01),
-            memory_size=self.blueprint.memory_size,
-            max_memory=self._sandbox.measure(),
-            init_duration=self._init_duration,
-            restore_duration=self._restore_duration,
-            billed_restore=self._billed_restore,
-            status=answer.status,
-            error_type=answer.error_type if answer.status == "error" else None,
-            trace=invocation.event.trace,
-        )
+        memory_size, max_memory = self.blueprint.memory_size, self._sandbox.measure()
+        return invocation.report(answer, took, self._start, memory_size=memory_size, max_memory=max_memory)
 
     def _close(self, invocation: Invocation, turn: Turn, report: platform_log.Report) -> None:
         self._teller.ends(invocation, turn, report)
-        self._init_duration = self._restore_duration = None
-        self._billed_restore = 0
-
-    def _ending(self, invocation: Invocation, answer: Answer, report: platform_log.Report) -> Ending:
-        reply = self._reply
-        return Ending(
-            payload=answer.payload,
-            status=answer.status,
-            is_error=answer.is_error,
-            error_type=answer.error_type,
-            is_streamed=reply is not None and reply.is_streamed and self._sink is not None,
-            log=self._log.text(),
-            report=report,
-            was_cold=invocation.was_cold,
-        )
-
-    # Waiting
+        self._start = Start()
 
     def _exited(self) -> None:
         self._turns.resolve("exited")

@@ -1,4 +1,4 @@
-"""One event at work in an environment: when what of it happened, as its log and its telemetry tell."""
+"""One event at work in an environment: its answer, and when what of it happened, as log and telemetry tell."""
 
 from __future__ import annotations
 
@@ -6,9 +6,18 @@ import time
 
 import attrs
 
-from lambdaform.local.lambda_.endings import Turn
-from lambdaform.local.lambda_.platform_log import Span, SpanName
-from lambdaform.local.lambda_.runtime_api import Event
+from lambdaform.local.lambda_.endings import Answer, Ending, Turn
+from lambdaform.local.lambda_.platform_log import Report, Span, SpanName
+from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Event, Reply
+
+
+@attrs.frozen
+class Start:
+    """How the process that serves was started, where that is part of what an invocation reports. Milliseconds."""
+
+    init_duration: float | None = None
+    restore_duration: float | None = None
+    billed_restore: int = 0
 
 
 @attrs.define(eq=False)
@@ -29,6 +38,9 @@ class Invocation:
     """When the runtime asked for its next event."""
     produced: int = 0
     """Bytes of the answer."""
+    reply: Reply | None = None
+    streamed: bytearray = attrs.field(factory=bytearray)
+    """What came in pieces, as far as it is not too large for somebody who takes it whole."""
     is_done: bool = False
     """Whether telemetry has been told that the runtime is done."""
 
@@ -37,11 +49,53 @@ class Invocation:
         """Seconds until it times out."""
         return self.timeout - (time.monotonic() - self.begun)
 
-    def piece(self, size: int) -> None:
-        """Note a part of the answer."""
-        if self.answering is None:
-            self.answering = time.monotonic()
-        self.produced += size
+    def piece(self, data: bytes, content_type: str) -> None:
+        """Take a part of an answer that is streamed."""
+        self._count(len(data))
+        if self.event.sink is not None:
+            self.event.sink(data, content_type)
+        if len(self.streamed) <= LARGEST_RESPONSE:  # what was streamed to the caller may be longer
+            self.streamed += data
+
+    def take(self, reply: Reply) -> Reply:
+        """Take the answer; returns it whole."""
+        if not reply.is_streamed:
+            self._count(len(reply.body))
+        elif reply.error_type is None:
+            is_too_large = self.event.sink is None and len(self.streamed) > LARGEST_RESPONSE
+            reply = attrs.evolve(reply, body=bytes(self.streamed), is_too_large=is_too_large)
+        self.answered = time.monotonic()
+        self.reply = reply
+        return reply
+
+    def report(self, answer: Answer, took: float, start: Start, *, memory_size: int, max_memory: int) -> Report:
+        """Its figures, after so many seconds. Memory in MB."""
+        return Report(
+            request_id=self.event.request_id,
+            duration=max(took * 1000, 0.01),
+            memory_size=memory_size,
+            max_memory=max_memory,
+            init_duration=start.init_duration,
+            restore_duration=start.restore_duration,
+            billed_restore=start.billed_restore,
+            status=answer.status,
+            error_type=answer.error_type if answer.status == "error" else None,
+            trace=self.event.trace,
+        )
+
+    def ending(self, answer: Answer, report: Report, *, log: str) -> Ending:
+        """What it came to."""
+        is_streamed = self.reply is not None and self.reply.is_streamed and self.event.sink is not None
+        return Ending(
+            payload=answer.payload,
+            status=answer.status,
+            is_error=answer.is_error,
+            error_type=answer.error_type,
+            is_streamed=is_streamed,
+            log=log,
+            report=report,
+            was_cold=self.was_cold,
+        )
 
     def took(self, turn: Turn) -> float:
         """How long the runtime took for an answer, or until it came to something else."""
@@ -66,6 +120,11 @@ class Invocation:
         if self.answered is not None and self.asked is not None:
             found.append(self._span("runtimeOverhead", self.answered, self.asked))
         return tuple(found)
+
+    def _count(self, size: int) -> None:
+        if self.answering is None:
+            self.answering = time.monotonic()
+        self.produced += size
 
     def _span(self, name: SpanName, start: float, end: float) -> Span:
         return Span(name, self.at + (start - self.begun), (end - start) * 1000)
