@@ -281,6 +281,8 @@ def test_a_restore_is_told_in_json(aws: Aws, awslambda: Any) -> None:
     ]
     start, done, report, *_, last = restored
     assert (start["type"], start["record"]["functionVersion"]) == ("platform.restoreStart", "1")
+    assert start["record"]["instanceId"] != taken[0]["record"]["instanceId"]
+    assert start["record"]["instanceMaxMemory"] == 128
     assert (done["type"], done["record"]["status"]) == ("platform.restoreRuntimeDone", "success")
     assert (report["type"], report["record"]["status"]) == ("platform.restoreReport", "success")
     assert last["record"]["metrics"]["restoreDurationMs"] == report["record"]["metrics"]["durationMs"] > 0

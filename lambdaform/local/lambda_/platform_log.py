@@ -153,7 +153,9 @@ def init_report(
         yield _event(now, "platform.initReport", record)
 
 
-def restore_start(style: Style, now: float, *, runtime: str, region: str, name: str, version: str) -> Iterator[str]:
+def restore_start(
+    style: Style, now: float, *, runtime: str, region: str, name: str, version: str, instance: str, memory: int
+) -> Iterator[str]:
     """The line before an environment is restored from a snapshot.
 
     https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html#platform-restoreStart
@@ -162,11 +164,13 @@ def restore_start(style: Style, now: float, *, runtime: str, region: str, name: 
     if style.format == "Text":
         yield f"RESTORE_START Runtime Version: {runtime}\tRuntime Version ARN: {arn}\n"
     elif style.system_level != "WARN":
-        record = {
+        record: dict[str, Json] = {
             "runtimeVersion": runtime,
             "runtimeVersionArn": arn,
             "functionName": name,
             "functionVersion": version,
+            "instanceId": instance,
+            "instanceMaxMemory": memory,
         }
         yield _event(now, "platform.restoreStart", record)
 

@@ -72,6 +72,8 @@ class Teller:
             region=blueprint.region,
             name=blueprint.name,
             version=blueprint.version,
+            instance=self._instance,
+            memory=blueprint.memory_size,
         )
 
     def restore_ends(self, turn: Turn, *, duration: float) -> None:
