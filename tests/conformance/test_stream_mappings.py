@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
 
 import pytest
@@ -313,3 +314,81 @@ def test_a_shard_is_read_once_a_second(virtual: Virtual) -> None:
         virtual.advance(0.25)
 
     assert 2 <= len(batches(virtual, function)) <= 3
+
+
+DESTINATIONS = "https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html"
+
+
+@fact(
+    "OnFailure",
+    "a queue is told where the records are in the stream, and how the last attempt ended",
+    source=DESTINATIONS,
+)
+def test_a_document_points_to_the_records_given_up(virtual: Virtual) -> None:
+    name, arn = stream(virtual)
+    _, kept = virtual.queue()
+    put(virtual, name, "bad", "bad")
+    settings = {"MaximumRetryAttempts": 1, "DestinationConfig": {"OnFailure": {"Destination": kept}}}
+    function, _ = mapped(virtual, FAILS_ON_BAD, arn, **settings)
+    virtual.advance(5)
+
+    [record] = [json.loads(body) for body in virtual.messages(kept)]
+    found = virtual.aws.client("lambda").get_function_configuration(FunctionName=function)["FunctionArn"]
+    [first, last] = own(virtual.aws, "GET", f"invocations?function={function}")[1][-1]["event"]["Records"]
+    assert set(record) == {"requestContext", "responseContext", "version", "timestamp", "KinesisBatchInfo"}
+    assert {**record["requestContext"], "requestId": ""} == {
+        "requestId": "",
+        "functionArn": found,
+        "condition": "RetryAttemptsExhausted",
+        "approximateInvokeCount": 2,
+    }
+    response = {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"}
+    assert record["responseContext"] == response
+    batch = record["KinesisBatchInfo"]
+    assert (batch["startSequenceNumber"], batch["endSequenceNumber"], batch["batchSize"]) == (
+        first["kinesis"]["sequenceNumber"],
+        last["kinesis"]["sequenceNumber"],
+        2,
+    )
+    assert (batch["shardId"], batch["streamArn"]) == ("shardId-000000000000", arn)
+
+
+@fact("OnFailure", "functionError is null when a partial response named the failure", source=DESTINATIONS)
+def test_a_named_failure_is_no_function_error(virtual: Virtual) -> None:
+    name, arn = stream(virtual)
+    _, kept = virtual.queue()
+    put(virtual, name, "1")
+    source = (
+        "def handler(event, context):\n"
+        "    number = event['Records'][0]['kinesis']['sequenceNumber']\n"
+        "    return {'batchItemFailures': [{'itemIdentifier': number}]}\n"
+    )
+    mapped(
+        virtual,
+        source,
+        arn,
+        MaximumRetryAttempts=0,
+        FunctionResponseTypes=["ReportBatchItemFailures"],
+        DestinationConfig={"OnFailure": {"Destination": kept}},
+    )
+    virtual.advance(2)
+
+    [record] = [json.loads(body) for body in virtual.messages(kept)]
+    assert record["responseContext"]["functionError"] is None
+
+
+@fact("OnFailure", "a bucket gets the records too, under the mapping, the shard and the time", source=DESTINATIONS)
+def test_a_bucket_gets_the_records(virtual: Virtual) -> None:
+    name, arn = stream(virtual)
+    s3, bucket = virtual.aws.client("s3"), unique("bucket")
+    s3.create_bucket(Bucket=bucket)
+    put(virtual, name, "bad")
+    destination = {"OnFailure": {"Destination": f"arn:aws:s3:::{bucket}"}}
+    _, uuid = mapped(virtual, FAILS_ON_BAD, arn, MaximumRetryAttempts=0, DestinationConfig=destination)
+    virtual.advance(2)
+
+    [key] = [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+    document = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    assert re.fullmatch(rf"aws/lambda/{uuid}/shardId-000000000000/\d{{4}}/\d\d/\d\d/[\dT.-]+-[0-9a-f-]{{36}}", key), key
+    records = document["payload"]["Records"]
+    assert [each["kinesis"]["data"] for each in records] == ["YmFk"]

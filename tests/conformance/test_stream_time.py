@@ -12,9 +12,10 @@ import pytest
 
 from tests.conformance.facts import fact
 from tests.conformance.test_stream_mappings import ECHO, FAILS_ON_BAD, KINESIS, batches, mapped, put, stream
-from tests.local.conftest import Virtual, own, refusal, start, stop
+from tests.local.conftest import Virtual, own, refusal, start, stop, unique
 
 WINDOWS = "https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-windows.html"
+TABLES = "https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-windows.html"
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +112,27 @@ def test_a_window_has_one_reader(quiet: Virtual) -> None:
     )
 
     assert refused.code == "InvalidParameterValueException"
+
+
+@fact("TumblingWindowInSeconds", "streams of tables have windows as well", source=TABLES)
+def test_the_stream_of_a_table_has_windows(quiet: Virtual) -> None:
+    dynamodb, table = quiet.aws.client("dynamodb"), unique("table")
+    dynamodb.create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+    )
+    arn = dynamodb.describe_table(TableName=table)["Table"]["LatestStreamArn"]
+    function, _ = mapped(quiet, COUNTS, arn, TumblingWindowInSeconds=900)
+    begin_window(quiet)
+    for key in ("a", "b"):
+        dynamodb.put_item(TableName=table, Item={"id": {"S": key}})
+        quiet.advance(1)
+    quiet.advance(900)
+
+    assert windows(quiet, function) == [(1, 0, False), (1, 1, False), (0, 2, True)]
 
 
 @fact("failure", "without limits a batch blocks its shard until its records expire in the stream", source=KINESIS)

@@ -14,7 +14,7 @@ from lambdaform.local.clock import SeededIds, VirtualClock
 from lambdaform.local.data import MotoServices
 from lambdaform.local.delivery import Delivery
 from lambdaform.local.pollers import EventPollers, batching
-from lambdaform.local.ports import ACCOUNT, AwsFault, EventMapping
+from lambdaform.local.ports import ACCOUNT, EventMapping
 from lambdaform.local.sqs import Attribute, Sqs
 from tests.fakes.invoker import FUNCTION, FakeInvoker, in_turn, outcome, refusal
 
@@ -361,47 +361,3 @@ def test_lambda_hides_messages_longer_when_window_and_timeout_exceed_the_queues_
     queue: int, window: int, timeout: int, expected: int
 ) -> None:
     assert batching.visibility(queue, window, timeout) == expected
-
-
-@pytest.mark.parametrize(
-    ("source", "settings", "message"),
-    [
-        (
-            f"arn:aws:sqs:{REGION}:{ACCOUNT}:none",
-            {},
-            "Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. "
-            "SQS Error Message: The specified queue does not exist.",
-        ),
-        (
-            JOBS,
-            {"BatchSize": 11},
-            "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10",
-        ),
-        (
-            JOBS,
-            {"DestinationConfig": {"OnFailure": {"Destination": DEAD}}},
-            "Unsupported DestinationConfig parameter for given event source mapping type.",
-        ),
-        (JOBS, {"FilterCriteria": {"Filters": [{"Pattern": "{"}]}}, "Invalid filter pattern definition."),
-        (
-            JOBS,
-            {"FunctionName": FUNCTION},
-            "Queue visibility timeout: 30 seconds is less than Function timeout: 31 seconds",
-        ),
-        ("arn:aws:s3:::bucket", {}, "Unrecognized event source."),
-        (
-            f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/s",
-            {},
-            "1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: "
-            "Member must not be null.",
-        ),
-    ],
-)
-def test_mappings_aws_does_not_take_are_refused(source: str, settings: dict[str, Any], message: str) -> None:
-    async def scenario(bench: Bench) -> str | None:
-        bench.invoker.set(timeout=31)
-        with pytest.raises(AwsFault) as refused:
-            bench.pollers.validate(source, settings, region=REGION)
-        return refused.value.message
-
-    assert on_bench(scenario) == message

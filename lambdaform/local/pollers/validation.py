@@ -44,6 +44,9 @@ def check_settings(kind: Kind, arn: str, settings: Mapping[str, Json]) -> None:
         if name not in TAKES[kind] and not _is_nothing(value):
             raise unsupported(name)
     _check_pollers(kind, settings)
+    age = settings.get("MaximumRecordAgeInSeconds")
+    if age is not None and -1 < age < 60:
+        raise invalid("MaximumRecordAgeInSeconds must be -1, or at least 60.")  # the rule is AWS's, the words are not
     match kind:
         case "sqs":
             _check_queue(arn, settings)
