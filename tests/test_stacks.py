@@ -57,3 +57,16 @@ def test_the_needed_stack_is_deployed_first_and_its_messages_arrive() -> None:
 
         [invocation] = aws.invocations(Billing.biller)
         assert invocation.event["Records"][0]["body"] == "hello"
+
+
+class Aliased(Stack):
+    """Has a function with an alias."""
+
+    echo = Function("tells.handler", PythonCode(Path(__file__).parent / "fakes" / "code"), alias="live")
+
+
+def test_a_function_with_an_alias_is_invoked_by_it() -> None:
+    with Aliased.local() as aws:
+        told = aws.invoke(Aliased.echo)
+
+    assert told.json() == ["1", "live"]

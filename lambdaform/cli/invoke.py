@@ -22,7 +22,10 @@ from lambdaform.cli.program import shared_options, take_shared
 @click.option("--async", "is_async", is_flag=True, help="Put it on the function's queue instead of waiting.")
 @click.pass_obj
 def invoke(options: Options, /, name: str, event: str | None, is_local: bool, is_async: bool, **given: Any) -> None:
-    """Invoke the function NAME. Its answer goes to stdout, its log to stderr; a function error exits with 1."""
+    """Invoke the function NAME, by its alias where it has one, as its triggers do.
+
+    Its answer goes to stdout, its log to stderr; a function error exits with 1.
+    """
     from lambdaform.aws.session import AwsSession
     from lambdaform.cli.target import deployed, function_record
 
@@ -31,7 +34,7 @@ def invoke(options: Options, /, name: str, event: str | None, is_local: bool, is
     assert isinstance(aws, AwsSession)
     record = function_record(state, name)
     payload = _payload(event, record.outputs["arn"], aws.region)
-    request: dict[str, Any] = {"FunctionName": record.outputs["arn"], "Payload": payload}
+    request: dict[str, Any] = {"FunctionName": state.invoked_arn(record), "Payload": payload}
     request |= {"InvocationType": "Event"} if is_async else {"LogType": "Tail"}
     answer = aws.call("lambda", "Invoke", **request)
     if is_async:

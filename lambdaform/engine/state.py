@@ -51,6 +51,11 @@ class State:
         """Whether nothing is deployed."""
         return not (self.records or self.retired or self.pending or self.kept)
 
+    def invoked_arn(self, function: Record) -> str:
+        """The ARN that a function's triggers invoke: of its alias where it has one."""
+        alias = self.records.get(function.address.replace("lambda.function.", "lambda.alias.", 1))
+        return str((alias or function).outputs["arn"])
+
     def manifest_of(self, package: str | None) -> Mapping[str, str]:
         """The files of a package deployed before."""
         return self.manifests.get(package or "", {})

@@ -229,11 +229,11 @@ class LocalAws:
         return self._session.call(service, operation, **params)
 
     def invoke(self, function: Resource, event: Json = None) -> Result:
-        """Invoke a function and wait for its answer."""
+        """Invoke a function, by its alias where it has one as its triggers do, and wait for its answer."""
         answer = self.call(
             "lambda",
             "Invoke",
-            FunctionName=self.record(function).outputs["arn"],
+            FunctionName=self._state.invoked_arn(self.record(function)),
             Payload=json.dumps({} if event is None else event).encode(),
             LogType="Tail",
         )
@@ -247,7 +247,7 @@ class LocalAws:
         self.call(
             "lambda",
             "Invoke",
-            FunctionName=self.record(function).outputs["arn"],
+            FunctionName=self._state.invoked_arn(self.record(function)),
             Payload=json.dumps({} if event is None else event).encode(),
             InvocationType="Event",
         )
