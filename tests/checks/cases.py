@@ -273,6 +273,23 @@ CASES = (
     Case("region-form", "a zone", one(), one(), {"region": "eu-central-1a"}, {"region": "us-gov-west-1"}),
     Case("account-form", "a zero lost", one(), one(), {"account": "12345678901"}, {"account": "012345678901"}),
     Case("role-arn", "a name", one(role="worker"), one(role=f"arn:aws:iam::{ACCOUNT}:role/team/worker")),
+    # extensions
+    Case(
+        "extension-not-executable",
+        "without its mode",
+        lambda: layered({}),
+        lambda: layered({}),
+        {"packages": {"lambda.layer.deps": package(10, "extensions/collector")}},
+        {"packages": {"lambda.layer.deps": package(10, "extensions/collector/settings.json")}},
+    ),
+    Case(
+        "extension-count",
+        "in one layer",
+        lambda: layered({}),
+        lambda: layered({}),
+        {"packages": {"lambda.layer.deps": package(10, *(f"extensions/{n}" for n in range(11)), executable=True)}},
+        {"packages": {"lambda.layer.deps": package(10, *(f"extensions/{n}" for n in range(10)), executable=True)}},
+    ),
     # layers
     Case(
         "layer-arn",

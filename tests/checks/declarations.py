@@ -34,7 +34,7 @@ def problems(named: Mapping[str, Resource], *, region: str = "eu-central-1", **f
     return check(graph_of(named, region), Facts(today=facts.pop("today", TODAY), **facts))
 
 
-def package(unzipped: int = 10, *paths: str) -> Package:
+def package(unzipped: int = 10, *paths: str, executable: bool = False) -> Package:
     """A package of one file of that size, or of files with these paths."""
-    files = tuple(PackedFile(path, unzipped, "0" * 64, False) for path in paths or ("app.py",))
+    files = tuple(PackedFile(path, unzipped, "0" * 64, executable) for path in paths or ("app.py",))
     return Package("0" * 64, files, unzipped)
