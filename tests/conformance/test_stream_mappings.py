@@ -316,6 +316,44 @@ def test_a_shard_is_read_once_a_second(virtual: Virtual) -> None:
     assert 2 <= len(batches(virtual, function)) <= 3
 
 
+@fact("Enabled", "a mapping that was switched off goes on where it was", source=KINESIS)
+@pytest.mark.parametrize("position", ["TRIM_HORIZON", "LATEST"])
+def test_a_mapping_switched_on_again_goes_on_where_it_was(virtual: Virtual, position: str) -> None:
+    name, arn = stream(virtual)
+    function, uuid = mapped(virtual, ECHO, arn, StartingPosition=position)
+    client = virtual.aws.client("lambda")
+    put(virtual, name, "1")
+    virtual.advance(2)
+    client.update_event_source_mapping(UUID=uuid, Enabled=False)
+    virtual.advance(1)
+    put(virtual, name, "2")
+    virtual.advance(2)
+    client.update_event_source_mapping(UUID=uuid, Enabled=True)
+    virtual.advance(2)
+
+    assert batches(virtual, function) == [["1"], ["2"]]
+
+
+@fact("UpdateEventSourceMapping", "while a batch is at work the next one of its shard waits for it", source=KINESIS)
+def test_a_changed_mapping_waits_for_the_batch_at_work(virtual: Virtual) -> None:
+    name, arn = stream(virtual)
+    function, uuid = mapped(virtual, ECHO, arn)
+    client = virtual.aws.client("lambda")
+    own(
+        virtual.aws,
+        "POST",
+        "faults",
+        {"function": client.get_function_configuration(FunctionName=function)["FunctionArn"], "lasts": 2},
+    )
+    put(virtual, name, "1")
+    virtual.advance(1)
+    client.update_event_source_mapping(UUID=uuid, BatchSize=10)
+    put(virtual, name, "2")
+    virtual.advance(6)
+
+    assert batches(virtual, function) == [["1"], ["2"]]
+
+
 DESTINATIONS = "https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html"
 
 

@@ -117,9 +117,17 @@ class StreamBench:
 
     def renew(self) -> None:
         """What a change of the mapping does: another poller goes on where this one is."""
-        self.poller.stop()
-        self.begin(self.poller.bookmarks())
-        self.poller.start()
+        leaving = self.poller
+        leaving.stop()
+
+        def take_over() -> None:
+            self.begin(leaving.bookmarks())
+            self.poller.start()
+
+        if leaving.is_quiet:
+            take_over()
+        else:
+            leaving.when_quiet(take_over)
 
     def put(self, *data: str, key: str = "p", shard: str = SHARD) -> list[str]:
         """Write records; gives their sequence numbers."""

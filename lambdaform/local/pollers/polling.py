@@ -63,6 +63,8 @@ class EventPollers:
         # Where stopped mappings of streams were: switched on again, they go on from there.
         self._bookmarks: dict[str, dict[str, Bookmark]] = {}
         self._results: dict[str, str] = {}
+        # Stopped pollers of streams whose invocations have not ended.
+        self._leaving: dict[str, StreamPoller] = {}
         data.listen(self._heard)
 
     def connect(self, invoker: Invoker) -> None:
@@ -98,30 +100,52 @@ class EventPollers:
         """Poll by `mapping`, or by its new settings when it is already polled; a stream goes on where it was."""
         saved = self._save(mapping.uuid)
         self.stop(mapping.uuid)
-        held = saved.held if saved is not None else None
-        bookmarks = self._bookmarks.pop(mapping.uuid, None)
-        if mapping.settings.get("Enabled") is not False:
-            self._resume(_Saved(mapping, held, bookmarks))
+        if mapping.settings.get("Enabled") is False:
+            return
+        leaving = self._leaving.get(mapping.uuid)
+        if leaving is not None:
+            # One batch of a shard at a time, and none twice: the new poller comes when the old one's have ended.
+            self._mappings[mapping.uuid] = mapping
+            leaving.when_quiet(lambda: self._left(mapping, leaving))
+        else:
+            held = saved.held if saved is not None else None
+            self._resume(_Saved(mapping, held, self._bookmarks.pop(mapping.uuid, None)))
 
     def stop(self, uuid: str) -> None:
         """Stop polling; nothing happens when it is not polled."""
-        self._mappings.pop(uuid, None)
+        mapping = self._mappings.pop(uuid, None)
         poller = self._pollers.pop(uuid, None)
         if poller is not None:
             poller.stop()
-        if isinstance(poller, StreamPoller):
+        if isinstance(poller, StreamPoller) and mapping is not None:
             self._results[uuid] = poller.last_result()
             if poller.bookmarks():
                 self._bookmarks[uuid] = poller.bookmarks()
+            if not poller.is_quiet:
+                self._leaving[uuid] = poller
+                poller.when_quiet(lambda: self._left(mapping, poller))
+
+    def _left(self, mapping: EventMapping, poller: StreamPoller) -> None:
+        """Go on where a poller was whose last invocation has ended now, if its mapping is still polled."""
+        uuid = mapping.uuid
+        if self._leaving.get(uuid) is not poller:
+            return  # all is as at another time
+        del self._leaving[uuid]
+        self._results[uuid] = poller.last_result()
+        self._bookmarks[uuid] = poller.bookmarks()
+        if self._mappings.get(uuid) is mapping:
+            self._resume(_Saved(mapping, bookmarks=self._bookmarks.pop(uuid)))
 
     def forget(self, uuid: str) -> None:
         """Stop polling for good."""
         self.stop(uuid)
+        self._leaving.pop(uuid, None)
         self._bookmarks.pop(uuid, None)
         self._results.pop(uuid, None)
 
     def pause(self) -> None:
         """Take nothing from any source any more; where each poller is stays known. Batches in flight go on."""
+        self._leaving.clear()
         for poller in self._pollers.values():
             poller.stop()
 
@@ -155,13 +179,14 @@ class EventPollers:
         """Poll nothing."""
         for uuid in list(self._mappings):
             self.stop(uuid)
+        self._leaving.clear()
         self._bookmarks.clear()
         self._results.clear()
 
     def _save(self, uuid: str) -> _Saved | None:
         poller = self._pollers.get(uuid)
         if poller is None and uuid in self._mappings:
-            return _Saved(self._mappings[uuid])
+            return _Saved(self._mappings[uuid], bookmarks=self._bookmarks.get(uuid))
         match poller:
             case QueuePoller():
                 return _Saved(self._mappings[uuid], held=poller.checkpoint())

@@ -7,10 +7,12 @@ is in `windows`; `shards` knows how far each shard is.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, cast
 
 from lambdaform.local.clock import Ids, iso
@@ -70,6 +72,8 @@ class StreamPoller:
         self._polled_at = float("-inf")
         self._is_polling = False
         self._polls_again = False
+        self._at_work = 0
+        self._then: Callable[[], None] | None = None
         self._result = last_result or "No records processed"
 
     def _shard(self, name: str, bookmark: Bookmark) -> Shard:
@@ -99,6 +103,30 @@ class StreamPoller:
             self._poll_timer = None
         for shard in self._shards.values():
             shard.cancel()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no invocation is under way."""
+        return self._at_work == 0
+
+    def when_quiet(self, action: Callable[[], None]) -> None:
+        """Run `action`, the latest one given, when the invocations under way have ended and are settled."""
+        self._then = action
+
+    @contextlib.contextmanager
+    def _working(self) -> Generator[None]:
+        """Around an invocation and what follows from it."""
+        self._at_work += 1
+        try:
+            yield
+        except asyncio.CancelledError:
+            self._then = None  # the local AWS goes to another state
+            raise
+        finally:
+            self._at_work -= 1
+            if self._at_work == 0 and self._then is not None:
+                then, self._then = self._then, None
+                then()
 
     def bookmarks(self) -> dict[str, Bookmark]:
         """How far each shard is."""
@@ -238,31 +266,37 @@ class StreamPoller:
         """Try a batch until it is through or given up; its lane stands still meanwhile."""
         pieces = deque([Piece(batch)])
         while pieces and self._is_running:
-            piece = await self._still_kept(shard, pieces.popleft())
-            if piece is None:
-                continue
-            old, rest = retries.expired(piece, self._clock.now(), self._policy.max_age)
-            if old is not None:
-                await self._give_up(shard, GiveUp(old, "RecordAgeExceeded"), None, is_reported=False)
-                shard.through(old.records)
-            if rest is None:
-                continue
-            outcome, settled = await self._try(shard, rest)
-            decision = retries.decide_next(rest, outcome, settled, self._policy)
-            self._result = "PROBLEM: Function call failed" if settled.failed else "OK"
-            match decision:
-                case Done():
-                    shard.through(rest.records)
-                case Again(parts, pause):
-                    shard.through(rest.records[: len(rest.records) - sum(len(part.records) for part in parts)])
-                    pieces.extendleft(reversed(parts))
-                    await self._clock.sleep(pause)
-                case GiveUp() as given_up:
-                    await self._give_up(shard, given_up, outcome, is_reported=settled.is_reported)
-                    shard.through(rest.records)
+            with self._working():
+                pause = await self._settle(shard, pieces)
+            await self._clock.sleep(pause)
             if shard.window is not None and shard.window.is_too_large:
                 await self._end_window(shard, shard.window, is_early=True)
         await self._free(shard, lane)
+
+    async def _settle(self, shard: Shard, pieces: deque[Piece]) -> float:
+        """Try the first piece once; what is to be tried again is put back. Gives the seconds to wait before that."""
+        piece = await self._still_kept(shard, pieces.popleft())
+        if piece is None:
+            return 0.0
+        old, rest = retries.expired(piece, self._clock.now(), self._policy.max_age)
+        if old is not None:
+            await self._give_up(shard, GiveUp(old, "RecordAgeExceeded"), None, is_reported=False)
+            shard.through(old.records)
+        if rest is None:
+            return 0.0
+        outcome, settled = await self._try(shard, rest)
+        self._result = "PROBLEM: Function call failed" if settled.failed else "OK"
+        match retries.decide_next(rest, outcome, settled, self._policy):
+            case Done():
+                shard.through(rest.records)
+            case Again(parts, pause):
+                shard.through(rest.records[: len(rest.records) - sum(len(part.records) for part in parts)])
+                pieces.extendleft(reversed(parts))
+                return pause
+            case GiveUp() as given_up:
+                await self._give_up(shard, given_up, outcome, is_reported=settled.is_reported)
+                shard.through(rest.records)
+        return 0.0
 
     async def _still_kept(self, shard: Shard, piece: Piece) -> Piece | None:
         """Pass over what the stream itself has dropped meanwhile, which nobody is told of; gives the rest."""
@@ -339,11 +373,12 @@ class StreamPoller:
         )
         attempts = 0
         while self._is_running:
-            outcome = await self._invoke({"Records": [], **told}, shard.latest)
-            if outcome.fault is None and outcome.function_error is None:
-                self._result = "OK"
-                shard.window = window.begun_anew() if is_early else None
-                return
+            with self._working():
+                outcome = await self._invoke({"Records": [], **told}, shard.latest)
+                if outcome.fault is None and outcome.function_error is None:
+                    self._result = "OK"
+                    shard.window = window.begun_anew() if is_early else None
+                    return
             self._result = "PROBLEM: Function call failed"
             attempts += 1
             await self._clock.sleep(retries.back_off(attempts))
