@@ -9,11 +9,12 @@ import base64
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from tests.conformance.facts import fact
 from tests.local.conftest import Aws, Maker, environments, payload
-from tests.local.programs import LISTEN, REGISTER, extensions, layer, lines, said, until
+from tests.local.programs import LISTEN, REGISTER, archive, extensions, layer, lines, said, until
 
 API = "https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html"
 LIFECYCLE = "https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html"
@@ -280,6 +281,24 @@ def test_an_extension_that_crashes_fails_the_invocation(aws: Aws, awslambda: Any
     assert "Status: error\tError Type: Extension.Crash" in report
 
 
+@fact("INIT", "repeated within the invocation it has the function's timeout, extensions included", source=LIFECYCLE)
+def test_an_extension_that_never_registers_times_out(aws: Aws, awslambda: Any, function: Maker) -> None:
+    silent = (
+        "place = os.path.join(os.environ.get('TMPDIR', '/tmp'), 'second')\n"
+        "if not os.path.exists(place):\n    open(place, 'w').close()\n    sys.exit(1)\n"
+        "time.sleep(60)\n"
+    )
+    name = function(HANDLER, Timeout=1, Layers=extensions(aws, silent=silent))
+
+    body = failed(awslambda, name)
+
+    assert body["errorType"] == "Sandbox.Timedout"
+    settled(aws, name)
+    written = lines(aws, name)
+    assert "EXTENSION\tName: silent\tState: Started\tEvents: []\n" in written
+    assert [line for line in written if line.startswith("INIT_REPORT")][-1].endswith("Phase: invoke\tStatus: timeout\n")
+
+
 @fact("Extension.InitError", "an extension that posts init/error fails INIT by that name", source=API)
 def test_an_extension_reports_that_it_cannot_initialise(aws: Aws, awslambda: Any, function: Maker) -> None:
     name = function(
@@ -528,6 +547,35 @@ def test_a_crash_during_an_invocation_fails_it(aws: Aws, awslambda: Any, functio
     assert body["errorMessage"].endswith(" Error: signal: aborted")
 
 
+@fact("MemorySize", "it holds for extensions and function together", source=API)
+def test_extensions_count_towards_the_memory(aws: Aws, awslambda: Any, function: Maker) -> None:
+    large = REGISTER + "for event in listen(ID):\n    held = bytearray(200 * 1024 * 1024)\n    time.sleep(5)\n"
+    name = function(HANDLER, MemorySize=128, Timeout=10, Layers=extensions(aws, one=large))
+    awslambda.invoke(FunctionName=name)
+    [report] = until(lambda: [line for line in lines(aws, name) if line.startswith("REPORT")])
+
+    assert "Error Type: Runtime.OutOfMemory" in report
+
+
+@fact("external extensions", "beside every runtime, custom ones too", source=API)
+def test_extensions_go_with_a_custom_runtime(aws: Aws, awslambda: Any, function: Maker) -> None:
+    bootstrap = (
+        "#!/usr/bin/env -S python3 -IS\nimport http.client, os\n"
+        "while True:\n"
+        "    connection = http.client.HTTPConnection(os.environ['AWS_LAMBDA_RUNTIME_API'])\n"
+        "    connection.request('GET', '/2018-06-01/runtime/invocation/next')\n"
+        "    answer = connection.getresponse()\n    answer.read()\n"
+        "    request = answer.headers['Lambda-Runtime-Aws-Request-Id']\n"
+        "    connection.request('POST', f'/2018-06-01/runtime/invocation/{request}/response', b'7')\n"
+        "    connection.getresponse().read()\n"
+    )
+    code = {"ZipFile": archive({"bootstrap": bootstrap})}
+    name = function("", Runtime="provided.al2023", Code=code, Layers=extensions(aws, one=LISTEN))
+
+    assert invoked(awslambda, name) == 7
+    until(lambda: [each["eventType"] for each in said(aws, name, "event")] == ["INVOKE"])
+
+
 # SHUTDOWN
 
 
@@ -585,11 +633,10 @@ def test_an_extension_may_ignore_the_end(aws: Aws, awslambda: Any, function: Mak
     )
     invoked(awslambda, name)
     settled(aws, name)
-    began = time.monotonic()
+    [made] = environments(aws, name)
     retire(awslambda, name)
-    until(lambda: environments(aws, name) == [])
+    until(lambda: not Path(f"/proc/{made['pid']}").exists())
 
-    assert time.monotonic() - began < 1.5
     assert reasons(aws, name) == said(aws, name, "heard") == []
 
 
@@ -667,7 +714,31 @@ def test_an_internal_extension_gives_the_runtime_time(aws: Aws, awslambda: Any, 
     before = lines(aws, name).count("alive\n")
     began = time.monotonic()
     retire(awslambda, name)
-    until(lambda: environments(aws, name) == [] and lines(aws, name).count("alive\n") > before + 10)
+    until(lambda: lines(aws, name).count("alive\n") > before + 10)
 
     time.sleep(max(0.0, 0.8 - (time.monotonic() - began)))
     assert lines(aws, name).count("alive\n") < before + 40
+
+
+@fact(
+    "SHUTDOWN",
+    "with internal extensions alone the runtime gets SIGTERM too",
+    here="partly",
+    gap="handlers of Python see it only beside external extensions, where AWS's client waits for events in a thread",
+    source=LIFECYCLE,
+)
+def test_a_runtime_with_internal_extensions_gets_the_signal(aws: Aws, awslambda: Any, function: Maker) -> None:
+    name = function(
+        INTERNAL + "_, headers, _ = register('inside', 'INVOKE')\n"
+        "threading.Thread(target=listen, args=(headers['Lambda-Extension-Identifier'], []), daemon=True).start()\n"
+        "import signal\n"
+        "told, tell = os.pipe()\nos.set_blocking(tell, False)\n"
+        "signal.set_wakeup_fd(tell)\nsignal.signal(signal.SIGTERM, lambda *_: None)\n"
+        "def wait():\n    print('signal', os.read(told, 1)[0], flush=True)\n"
+        "threading.Thread(target=wait, daemon=True).start()\n" + HANDLER
+    )
+    invoked(awslambda, name)
+    settled(aws, name)
+    retire(awslambda, name)
+
+    until(lambda: "signal 15\n" in lines(aws, name))

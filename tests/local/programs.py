@@ -58,17 +58,21 @@ LISTEN = REGISTER + "for event in listen(ID):\n    pass\n"
 """An extension that does nothing but listen."""
 
 
-def layer(aws: Aws, files: Mapping[str, str], *, mode: int = 0o755) -> str:
-    """A layer of these files; its ARN."""
+def archive(files: Mapping[str, str], *, mode: int = 0o755) -> bytes:
+    """A zip of these files, with their mode."""
     data = io.BytesIO()
-    with zipfile.ZipFile(data, "w") as archive:
+    with zipfile.ZipFile(data, "w") as made:
         for name, text in files.items():
             info = zipfile.ZipInfo(name)
             info.create_system, info.external_attr = 3, mode << 16
-            archive.writestr(info, text)
-    published = aws.client("lambda").publish_layer_version(
-        LayerName=unique("layer"), Content={"ZipFile": data.getvalue()}
-    )
+            made.writestr(info, text)
+    return data.getvalue()
+
+
+def layer(aws: Aws, files: Mapping[str, str], *, mode: int = 0o755) -> str:
+    """A layer of these files; its ARN."""
+    content = {"ZipFile": archive(files, mode=mode)}
+    published = aws.client("lambda").publish_layer_version(LayerName=unique("layer"), Content=content)
     return published["LayerVersionArn"]
 
 

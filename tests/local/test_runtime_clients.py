@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.local.conftest import ROLE, Aws, start, stop, unique, zipped
+from tests.local.programs import LISTEN, extensions, said, until
 
 SOURCES = {
     "echo": "def handler(event, context):\n    return event\n",
@@ -99,3 +100,21 @@ def test_both_clients_come_to_the_same(aws: Aws, other: Aws, case: str) -> None:
     assert ours[:2] == theirs[:2]
     if "import" not in case and case != "syntax" and case != "missing":  # frames of importing differ
         assert ours[2] == theirs[2]
+
+
+def test_extensions_go_with_processes_started_one_by_one(other: Aws) -> None:
+    client = other.client("lambda")
+    name = unique("fn")
+    client.create_function(
+        FunctionName=name,
+        Runtime="python3.11",
+        Handler="app.handler",
+        Role=ROLE,
+        Code={"ZipFile": zipped({"app.py": "def handler(event, context):\n    return 1\n"})},
+        Layers=extensions(other, one=LISTEN),
+    )
+
+    assert json.loads(client.invoke(FunctionName=name)["Payload"].read()) == 1
+    client.update_function_configuration(FunctionName=name, Description="new")
+
+    until(lambda: [each["eventType"] for each in said(other, name, "event")] == ["INVOKE", "SHUTDOWN"])
