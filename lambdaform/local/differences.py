@@ -37,7 +37,9 @@ GENERAL = (
     Difference("mappings: low traffic", "batches of queues do not wait up to 20 seconds as they may in AWS"),
     Difference("streams: back-off", "failing batches wait 1 to 60 seconds, doubling; AWS does not say how long"),
     Difference(
-        "streams: tumbling windows", "a window without any record is passed over; AWS does not say what it does"
+        "streams: tumbling windows",
+        "a window without any record is passed over, one that ends early is told so by an invocation without records; "
+        "AWS does not say what it does",
     ),
     Difference("kinesis: SplitShard, MergeShards", "records are still written to the shards that were split or merged"),
     Difference("virtual clock: WaitTimeSeconds", "a receive that finds nothing answers at once"),
