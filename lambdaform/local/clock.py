@@ -94,6 +94,8 @@ class SystemClock:
         self.speed = speed
         self._started = time.time()
         self._ahead = 0.0
+        self.is_real = speed == 1.0
+        """Whether it shows the time that everybody else's clocks show."""
         self._on_bug = on_bug
         self._works: set[asyncio.Task[None]] = set()
 
@@ -103,14 +105,10 @@ class SystemClock:
             return time.time()
         return self._started + self._ahead + (time.time() - self._started) * self.speed
 
-    @property
-    def is_real(self) -> bool:
-        """Whether it shows the time that everybody else's clocks show."""
-        return self.speed == 1.0 and not self._ahead
-
     def not_before(self, moment: float) -> None:
         """Go on from a time that an earlier, faster clock had reached."""
         self._ahead += max(0.0, moment - self.now())
+        self.is_real = self.speed == 1.0 and not self._ahead
 
     def call_at(self, when: float, action: Callable[[], None]) -> asyncio.TimerHandle:
         """Run `action` at `when`, or as soon as possible when that is over."""
