@@ -362,7 +362,7 @@ class LocalAws:
         self.logs.restore(kept.logs)
         self.plumbing.restore(kept.plumbing)
         self.fleet.retire_used()
-        self.fleet.retire(lambda key: not self._is_current(key))
+        self.fleet.retire(lambda key: not self._is_current(key), at_once=True)
         self._forget_the_past()
         concurrency.provision_all(self.plane, self.blueprints)
         snap_start.take_all(self.plane, self.blueprints)
@@ -377,7 +377,7 @@ class LocalAws:
         self.store.restore(Store().checkpoint())
         self.logs.reset()
         self.plumbing.reset()
-        self.fleet.retire(lambda key: True)
+        self.fleet.retire(lambda key: True, at_once=True)
         self._forget_the_past()
         await self.data.reset()
 

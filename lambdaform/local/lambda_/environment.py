@@ -270,16 +270,16 @@ class Environment:
         else:
             self._sandbox.kill()
 
-    def retire(self) -> None:
+    def retire(self, *, at_once: bool = False) -> None:
         """End the process and remove what it left. Nothing is served after this; twice is harmless.
 
-        Where it is at rest and has extensions, they have their time to end in the background; else it is all over at
-        once, as in Lambda, where no signal but SIGKILL comes without extensions.
+        Where it is at rest and has extensions, they have their time to end in the background, if it is not to be
+        `at_once`; else it is all over now, as in Lambda, where no signal but SIGKILL comes without extensions.
         """
         if self._is_retired:
             return
         self._is_retired = True
-        is_at_rest = self.phases.current == "ready"
+        is_at_rest = self.phases.current == "ready" and not at_once
         self.phases.move("shutdown")
         if self.copies is not None:
             self.copies.close(self._remove)  # environments that came from it end before it does

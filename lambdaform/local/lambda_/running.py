@@ -309,14 +309,17 @@ class Fleet:
                 pool.idle.remove(environment)
                 environment.retire()
 
-    def retire(self, is_stale: Callable[[Key], bool]) -> None:
-        """End all environments whose key is stale: idle ones now, busy ones when their event is done."""
+    def retire(self, is_stale: Callable[[Key], bool], *, at_once: bool = False) -> None:
+        """End all environments whose key is stale: idle ones now, busy ones when their event is done.
+
+        Extensions hear of it, where it is not to be `at_once`.
+        """
         for key in [key for key in self._pools if is_stale(key)]:
             pool = self._pools.pop(key)
             pool.is_retired = True
             pool.drop_snapshot()
             for environment in pool.idle:
-                environment.retire()
+                environment.retire(at_once=at_once)
             pool.idle.clear()
 
     def retire_used(self) -> None:
@@ -324,7 +327,7 @@ class Fleet:
         for pool in self._pools.values():
             for environment in [each for each in pool.idle if each.served]:
                 pool.idle.remove(environment)
-                environment.retire()
+                environment.retire(at_once=True)
             if pool.busy:
                 pool.is_retired = True
                 pool.drop_snapshot()
