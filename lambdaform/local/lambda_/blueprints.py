@@ -11,6 +11,7 @@ import re
 import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import attrs
@@ -131,7 +132,7 @@ class Blueprints:
         )
         path = search_path(places, version.environment.get("PYTHONPATH"), python, version.runtime)
         if language != CUSTOM:
-            program = Path(python.program if python is not None else os.path.realpath(sys.executable)).name
+            program = Path(python.program).name if python is not None else _own_program()
             command = (f"{places.lang}/bin/{program}", "-S", f"{places.runtime}/bootstrap.py", os.pathsep.join(path))
             launch = wrapped(launch, version.environment.get("AWS_LAMBDA_EXEC_WRAPPER"), python=command)
         return Blueprint(
@@ -216,14 +217,25 @@ def search_path(
     path.append(places.runtime)
     if python is not None:
         return [*path, f"{places.lang}/lib/{name}", f"{places.lang}/lib/{name}/lib-dynload"]
+    return [*path, *_own_library(places.lang)]
+
+
+@lru_cache(maxsize=8)
+def _own_library(lang: str) -> Sequence[str]:
+    """This interpreter's standard library, seen from a place that its prefix is shown at."""
     standard = sysconfig.get_path("stdlib")
     standards = [standard, sysconfig.get_config_var("DESTSHARED") or os.path.join(standard, "lib-dynload")]  # noqa: PTH118
     prefix = Path(sys.base_prefix)
     # Elsewhere than under the interpreter's prefix they cannot be moved with it.
-    return path + [
-        str(Path(places.lang, Path(each).relative_to(prefix))) if Path(each).is_relative_to(prefix) else each
+    return [
+        str(Path(lang, Path(each).relative_to(prefix))) if Path(each).is_relative_to(prefix) else each
         for each in standards
     ]
+
+
+@lru_cache(maxsize=1)
+def _own_program() -> str:
+    return Path(sys.executable).resolve().name
 
 
 def environ(function: Function, version: Version, places: Places, *, address: str) -> Mapping[str, str]:

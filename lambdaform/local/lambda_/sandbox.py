@@ -49,6 +49,7 @@ class Sandbox:
         self._blueprint = blueprint
         self._spawner = spawner
         self._folder = Path(tempfile.mkdtemp(prefix="environment-", dir=parent_folder))
+        self._private = str(parent_folder.parent)
         self._take_line = take_line
         self._on_exit = on_exit
         self._take_extension_line = take_extension_line
@@ -263,4 +264,4 @@ class Sandbox:
 
     def _within(self, folder: Path) -> str:
         """A folder relative to the private folder of the local AWS."""
-        return str(folder.relative_to(self._folder.parent.parent))
+        return os.path.relpath(folder, self._private)
