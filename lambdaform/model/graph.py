@@ -17,6 +17,7 @@ from lambdaform.model.code import Build, Code
 from lambdaform.model.kinds import described, misfits
 from lambdaform.model.marks import fields_of
 from lambdaform.model.naming import physical_name
+from lambdaform.model.ordering import ordered, reaches
 from lambdaform.model.output import (
     Attribute,
     ByStage,
@@ -448,42 +449,15 @@ class GraphBuilder:
 
     def _order(self) -> list[_Draft]:
         """Drafts so that each comes after its needs, otherwise as declared; soft edges are dropped where they cycle."""
+        needs = {address: draft.needs for address, draft in self.drafts.items()}
         for draft in self.drafts.values():
             for earlier in draft.soft:
                 other = self.by_identity.get(id(self.current(earlier)))
                 if other is None or other is draft or other.address in draft.needs:
                     continue
-                if not self._reaches(other, draft.address):
+                if not reaches(needs, other.address, draft.address):
                     draft.needs[other.address] = None
-        done: dict[str, _Draft] = {}
-        visiting: dict[str, None] = {}
-        for draft in self.drafts.values():
-            self._visit(draft, done, visiting)
-        return list(done.values())
-
-    def _visit(self, start: _Draft, done: dict[str, _Draft], visiting: dict[str, None]) -> None:
-        """Depth first, with its own stack so that a long chain is no problem."""
-        if start.address in done:
-            return
-        stack = [(start, iter(list(start.needs)))]
-        visiting[start.address] = None
-        while stack:
-            draft, needs = stack[-1]
-            for need in needs:
-                if need in done:
-                    continue
-                if need in visiting:
-                    path = list(visiting)
-                    self._report_cycle([*path[path.index(need) :], need])
-                    del draft.needs[need]  # so that everything after this still works
-                    continue
-                visiting[need] = None
-                stack.append((self.drafts[need], iter(list(self.drafts[need].needs))))
-                break
-            else:
-                done[draft.address] = draft
-                del visiting[draft.address]
-                stack.pop()
+        return [self.drafts[address] for address in ordered(needs, self._report_cycle)]
 
     def _report_cycle(self, path: list[str]) -> None:
         draft = self.drafts[path[0]]
@@ -494,18 +468,6 @@ class GraphBuilder:
             given=" needs ".join(path),
             hint="take one of these references out; a function can be told by name with physical names",
         )
-
-    def _reaches(self, start: _Draft, address: str) -> bool:
-        seen = {start.address}
-        todo = [start]
-        while todo:
-            for need in todo.pop().needs:
-                if need == address:
-                    return True
-                if need not in seen:
-                    seen.add(need)
-                    todo.append(self.drafts[need])
-        return False
 
     def report(
         self,
