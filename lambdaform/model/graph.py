@@ -252,8 +252,9 @@ class GraphBuilder:
     def _has_misfits(self) -> bool:
         """Report every value of another kind than its field takes."""
         before = len(self.problems)
+        seen = dict[int, object]()
         for draft in self.drafts.values():
-            for misfit in misfits(draft.resource):
+            for misfit in misfits(draft.resource, seen):
                 self.report(
                     "wrong-kind",
                     draft,

@@ -7,12 +7,13 @@ let through: a wrong message is worse than a late one.
 from __future__ import annotations
 
 import builtins
+import operator
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, ForwardRef, Literal, TypeVar, Union, cast, get_args, get_origin
+from typing import Annotated, Any, ForwardRef, Literal, NamedTuple, TypeVar, Union, cast, get_args, get_origin
 
 import attrs
 
@@ -20,7 +21,10 @@ from lambdaform.model.marks import Sensitive
 from lambdaform.model.output import ByStage, Output, Unreadable
 
 Test = Callable[[Any], bool]
+_Field = tuple[str, Any, Test, Any, bool, frozenset[type]]
+"""Name, default, test, annotation, whether it is secret, and the types of values that need no test."""
 
+_EMPTY = frozenset({dict, tuple, list})
 _WORDS: Mapping[Any, str] = {
     str: "a text",
     int: "a whole number",
@@ -32,8 +36,7 @@ _WORDS: Mapping[Any, str] = {
 }
 
 
-@attrs.frozen
-class Misfit:
+class Misfit(NamedTuple):
     """One value of another kind than its field takes."""
 
     field: str
@@ -43,19 +46,25 @@ class Misfit:
     hint: str
 
 
-def misfits(value: object) -> Iterator[Misfit]:
-    """Every misfit among the fields of an attrs value, and of the declared values inside them."""
-    for name, default, test, annotation, is_sensitive in _fields(type(value)):
-        found = getattr(value, name)
-        if found is default:
+def misfits(value: object, seen: dict[int, object] | None = None) -> Iterator[Misfit]:
+    """Every misfit among the fields of an attrs value, and of the declared values inside them.
+
+    What is in `seen` by its identity is passed over: resources share values, such as their code.
+    """
+    seen = {} if seen is None else seen
+    fields, read = _fields(type(value))
+    for (name, default, test, annotation, is_sensitive, plain), found in zip(fields, read(value), strict=True):
+        if found is default or type(found) in plain or (not found and type(found) in _EMPTY):
             continue
         if not test(found):
             allowed = words(annotation)
             yield Misfit(name, described(found, hidden=is_sensitive), allowed, _hint(allowed))
         elif not isinstance(found, (str, int)):
             for inner in _inside(found):
-                for misfit in misfits(inner):
-                    yield attrs.evolve(misfit, field=f"{name}.{misfit.field}")
+                if id(inner) not in seen:
+                    seen[id(inner)] = inner
+                    for misfit in misfits(inner, seen):
+                        yield misfit._replace(field=f"{name}.{misfit.field}")
 
 
 def _inside(value: object) -> Iterable[object]:
@@ -72,17 +81,31 @@ def _inside(value: object) -> Iterable[object]:
 
 
 @lru_cache(maxsize=256)
-def _fields(cls: type) -> tuple[tuple[str, Any, Test, Any, bool], ...]:
-    """Name, default, test, annotation and whether it is secret, of every field a declaration gives."""
-    found: list[tuple[str, Any, Test, Any, bool]] = []
+def _fields(cls: type) -> tuple[tuple[_Field, ...], Callable[[object], tuple[Any, ...]]]:
+    """What is known of every field that a declaration gives; and how to read all of them."""
+    found: list[_Field] = []
     for attribute in attrs.fields(cls):
         if not attribute.init or attribute.type is None:
             continue
         annotation = _read(attribute.type, sys.modules.get(cls.__module__))
         marks: tuple[Any, ...] = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
         is_sensitive = any(isinstance(mark, Sensitive) for mark in marks)
-        found.append((attribute.name, attribute.default, _test(annotation), annotation, is_sensitive))
-    return tuple(found)
+        plain = _plain(annotation)
+        found.append((attribute.name, attribute.default, _test(annotation), annotation, is_sensitive, plain))
+    names = [name for name, *_ in found]
+    if len(names) > 1:
+        return tuple(found), operator.attrgetter(*names)
+    return tuple(found), lambda value: tuple(getattr(value, name) for name in names)
+
+
+def _plain(annotation: Any) -> frozenset[type]:
+    """The simple types whose values fit whatever they are, so that they need no test."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _plain(arguments[0])
+    if origin in (Union, types.UnionType):
+        return frozenset[type]().union(*map(_plain, arguments))
+    return frozenset({annotation}) if annotation in (str, int, bool, types.NoneType) else frozenset()
 
 
 class _ByName(type):

@@ -108,6 +108,8 @@ else:
 
     def items(value: Iterable[T]) -> tuple[T, ...]:
         """A tuple of what was given, so that a declaration cannot change after it was made."""
+        if isinstance(value, (list, tuple)):
+            return tuple(cast("Iterable[T]", value))
         if isinstance(value, str) or not isinstance(cast(object, value), Iterable):
             return cast("tuple[T, ...]", value)  # a lone text is no list of letters: told with all other problems
         return tuple(value)

@@ -4,7 +4,7 @@ https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateL
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import attrs
 
@@ -13,7 +13,9 @@ from lambdaform.model.marks import Length, OneOf, Pattern, Replaces
 from lambdaform.model.output import Input, output, text
 from lambdaform.model.resource import Grant, Naming, Resource, arn_of
 from lambdaform.model.units import optional_days
-from lambdaform.triggers.log_lines import LogLines
+
+if TYPE_CHECKING:
+    from lambdaform.triggers.log_lines import LogLines
 
 RETENTION = "https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html"
 RETENTION_DAYS = (
@@ -94,13 +96,15 @@ class LogGroup(Resource):
             verb="write",
         )
 
-    def lines(self, pattern: Input[str] = "", *, name: str | None = None) -> LogLines:
+    def lines(self, pattern: Input[str] = "", *, name: str | None = None) -> "LogLines":
         """A trigger: the function gets this group's lines as they are written, packed, several each time.
 
         Args:
             pattern: which lines, as CloudWatch Logs writes patterns (`ERROR`, `{ $.level = "ERROR" }`); all when empty.
             name: tells two triggers of one function on one group apart.
         """
+        from lambdaform.triggers.log_lines import LogLines  # most stacks have log groups, and few read them
+
         return LogLines(group=self, pattern=pattern, name=name)
 
 
