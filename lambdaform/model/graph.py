@@ -30,7 +30,7 @@ from lambdaform.model.output import (
 from lambdaform.model.problem import Problem, Severity
 from lambdaform.model.resource import R, Resource
 from lambdaform.model.secret import Parameter, Secret
-from lambdaform.model.source import Source
+from lambdaform.model.source import Source, expanding
 
 Json = Any
 
@@ -269,7 +269,11 @@ class GraphBuilder:
     def _expand(self, drafts: list[_Draft]) -> None:
         for draft in drafts:
             scope = _Scope(self, draft)
-            draft.resource.expand(scope)
+            token = expanding.set(draft.resource.where)
+            try:
+                draft.resource.expand(scope)
+            finally:
+                expanding.reset(token)
             self._expand(scope.derived)
 
     def current(self, resource: R) -> R:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 
@@ -36,8 +37,15 @@ class Source:
         return Path(self.file).parent
 
 
+expanding: ContextVar[Source | None] = ContextVar("lambdaform_expanding", default=None)
+"""The line whose shorthand is being expanded: what that makes is written there, wherever the code is that makes it."""
+
+
 def caller() -> Source:
     """The line of user code that is calling into lambdaform right now."""
+    shorthand = expanding.get()
+    if shorthand is not None:
+        return shorthand
     frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
     ours = _OURS
     while frame is not None:
