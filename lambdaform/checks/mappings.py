@@ -138,8 +138,9 @@ def batch_fifo(view: View) -> Iterable[Finding]:
 def settings(view: View) -> Iterable[Finding]:
     """Which source takes which setting."""
     for node, service in mappings(view):
-        for prop, kinds in TAKEN_BY.items():
-            if service not in kinds and node.props.get(prop) not in (None, False, [], ()):
+        for prop, value in node.props.items():
+            kinds = TAKEN_BY.get(prop)
+            if kinds is not None and service not in kinds and value not in (None, False, [], ()):
                 yield Finding(
                     node,
                     f"{_TITLES.get(service, 'this source')} has no such setting",
@@ -275,6 +276,8 @@ def _ends(view: View) -> dict[str, list[tuple[Node, str]]]:
 def twice(view: View) -> Iterable[Finding]:
     """AWS answers that the mapping exists."""
     for source, ends in _ends(view).items():
+        if len(ends) < 2:
+            continue
         seen: dict[str, Node] = {}
         for node, _ in ends:
             key = json.dumps(node.props.get("function"))
