@@ -80,8 +80,6 @@ def of_rule(rule: Rule) -> Iterator[Difference]:
     for name, target in rule.targets.items():
         if service_of(str(target["Arn"])) not in DELIVERED:
             yield Difference(f"target {name}", f"nothing is delivered to {target['Arn']}")
-        if target.get("RetryPolicy"):
-            yield Difference(f"target {name}: RetryPolicy", "a target that refuses is not tried again")
 
 
 def of_schedule(entry: ScheduleEntry) -> Iterator[Difference]:

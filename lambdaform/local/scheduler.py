@@ -19,6 +19,7 @@ from lambdaform.local import schedules
 from lambdaform.local.clock import Ids
 from lambdaform.local.delivery import Delivery, Parcel, service_of
 from lambdaform.local.events.rules import iso_seconds
+from lambdaform.local.events.sending import may_retry
 from lambdaform.local.operations import Answer, answer, page
 from lambdaform.local.pollers.sources import seconds
 from lambdaform.local.ports import AwsFault, Call, Clock, Timer
@@ -369,9 +370,8 @@ class Scheduler:
                 self._send(entry, target, text)
             except AwsFault as error:
                 pause = min(2.0**attempt, 300.0)
-                may_retry = error.status == 429 or error.status >= 500
                 is_last = attempt > policy.get("MaximumRetryAttempts", MAX_ATTEMPTS)
-                if may_retry and not is_last and self._clock.now() + pause <= last_try:
+                if may_retry(error) and not is_last and self._clock.now() + pause <= last_try:
                     await self._clock.sleep(pause)
                     continue
                 self._failed(entry, target, text, error, due, execution_id, attempt)

@@ -49,8 +49,8 @@ def answer(awslambda: Any, name: str, event: bytes = b"{}") -> Any:
 
 
 @fact(
-    "MemorySize",
-    "gives a share of the processor: one at 1,769 MB",
+    "CPU",
+    "1,769 MB are one virtual processor, less memory is a share of it",
     here="partly",
     gap="with `--cpu-share` only, where the machine allows control groups, and from the first event on",
     source="https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html",
@@ -429,12 +429,7 @@ def test_environments_have_nothing_in_common(awslambda: Any, function: Maker) ->
     assert [seen for _, seen in answers] == [[True, 0o022, True, [], ["/dev/null"]]] * 3
 
 
-@fact(
-    "CPU", "1,769 MB are one virtual processor, less memory is a share of it",
-    here="not", gap="handlers run at this machine's full speed, whatever their memory",
-    source="https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html",
-)  # fmt: skip
-def test_the_processor_is_not_shared_out_by_memory(awslambda: Any, function: Maker) -> None:
+def test_the_processor_is_not_shared_out_unless_asked_for(awslambda: Any, function: Maker) -> None:
     name = function(
         "import time\n"
         "def handler(event, context):\n"

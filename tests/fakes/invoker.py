@@ -74,6 +74,8 @@ class FakeInvoker:
         )
     )
     missing: set[str] = attrs.field(factory=set[str])
+    troubles: int = 0
+    """How many events are refused before one is taken."""
     seen: list[Invocation] = attrs.field(factory=list[Invocation])
     accepted: list[Invocation] = attrs.field(factory=list[Invocation])
     running: int = 0
@@ -100,6 +102,9 @@ class FakeInvoker:
         """Note the event."""
         if function in self.missing:
             raise AwsFault("ResourceNotFoundException", f"Function not found: {function}", status=404)
+        if self.troubles:
+            self.troubles -= 1
+            raise AwsFault("ServiceException", "An error occurred.", status=500, type="Service")
         self.accepted.append(Invocation(self.clock.now(), function, json.loads(payload), None))
         return f"request-{len(self.accepted)}"
 

@@ -169,6 +169,41 @@ def test_an_event_for_a_target_that_is_gone_goes_to_its_dead_letter_queue() -> N
     assert attributes["ERROR_CODE"] == "ResourceNotFoundException"
 
 
+def test_a_target_in_trouble_is_tried_again_with_growing_waits() -> None:
+    async def scenario(bench: Bench) -> list[float]:
+        bench.invoker.troubles = 3
+        began = bench.clock.now()
+        await bench.rule({"Arn": FUNCTION})
+        await bench.put({"id": 7})
+        await bench.clock.run_until_idle(3600)
+        return [accepted.at - began for accepted in bench.invoker.accepted]
+
+    assert on_bench(scenario) == [1.0 + 2.0 + 4.0]
+
+
+@pytest.mark.parametrize(
+    ("policy", "retries", "condition"),
+    [
+        ({"MaximumRetryAttempts": 2}, "2", "MaximumRetryAttempts"),
+        ({"MaximumRetryAttempts": 0}, "0", "MaximumRetryAttempts"),
+        ({"MaximumEventAgeInSeconds": 60}, "5", "MaximumEventAgeInSeconds"),
+    ],
+)
+def test_retries_of_a_target_end_by_its_policy(policy: dict[str, int], retries: str, condition: str) -> None:
+    async def scenario(bench: Bench) -> dict[str, Any]:
+        bench.invoker.troubles = 1000
+        await bench.rule({"Arn": FUNCTION, "DeadLetterConfig": {"Arn": QUEUE}, "RetryPolicy": policy})
+        await bench.put({"id": 7})
+        await bench.clock.run_until_idle(3600)
+        [letter] = bench.held()
+        return {name: value.value for name, value in letter.attributes.items()}
+
+    attributes = on_bench(scenario)
+
+    assert (attributes["RETRY_ATTEMPTS"], attributes["EXHAUSTED_RETRY_CONDITION"]) == (retries, condition)
+    assert attributes["ERROR_CODE"] == "ServiceException"
+
+
 def test_a_rule_can_hand_events_on_to_another_bus_and_rings_come_to_an_end(capsys: pytest.CaptureFixture[str]) -> None:
     async def scenario(bench: Bench) -> list[str]:
         await bench.call("CreateEventBus", Name="orders")

@@ -17,6 +17,16 @@ from lambdaform.local.sqs.values import Attribute
 DELIVERED = ("lambda", "sqs", "sns", "events")
 """The kinds of targets the local AWS delivers to."""
 
+MAX_RETRIES = 185
+MAX_AGE = 86_400
+"""Retries and seconds after which a delivery is given up, by default and at most."""
+LONGEST_PAUSE = 300.0
+
+
+def may_retry(error: AwsFault) -> bool:
+    """Whether trying again may help: the target is throttled, or has trouble of its own."""
+    return error.status == 429 or error.status >= 500
+
 
 class Sending:
     """Sends events to targets. Holds no state."""
@@ -28,18 +38,44 @@ class Sending:
     def send(self, rule: Rule, target: Mapping[str, Any], event: Event) -> None:
         """Deliver an event to a target; what cannot be delivered goes to the target's dead letter queue.
 
-        A target that is gone or refuses is not tried again, as AWS does with errors that a retry would not change.
-        https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
+        A target that is throttled or has trouble is tried again, within its policy; one that is gone or refuses is not,
+        as AWS does with errors that a retry would not change.
+        https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html
         """
-        arn = str(target["Arn"])
         context = RuleContext(rule.arn, rule.name, iso(self._clock.now()))
         text = input_of(target, event, context)
         try:
-            self._deliver(arn, target, text, event, rule)
+            self._deliver(target, text, event, rule)
         except AwsFault as error:
-            self._failed(rule, target, text, error)
+            if may_retry(error):
+                self._clock.run(self._retry(rule, target, text, event, error))
+            else:
+                self._failed(rule, target, text, error)
 
-    def _deliver(self, arn: str, target: Mapping[str, Any], text: str, event: Event, rule: Rule) -> None:
+    async def _retry(self, rule: Rule, target: Mapping[str, Any], text: str, event: Event, error: AwsFault) -> None:
+        """Try again, doubling the wait, until it is delivered, refused for good, too old, or tried too often."""
+        policy = cast(Mapping[str, int], target.get("RetryPolicy") or {})
+        most = policy.get("MaximumRetryAttempts", MAX_RETRIES)
+        last = self._clock.now() + policy.get("MaximumEventAgeInSeconds", MAX_AGE)
+        retries = 0
+        while may_retry(error):
+            pause = min(2.0**retries, LONGEST_PAUSE)
+            if retries >= most or self._clock.now() + pause > last:
+                condition = "MaximumRetryAttempts" if retries >= most else "MaximumEventAgeInSeconds"
+                self._failed(rule, target, text, error, retries=retries, exhausted=condition)
+                return
+            await self._clock.sleep(pause)
+            retries += 1
+            try:
+                self._deliver(target, text, event, rule)
+            except AwsFault as found:
+                error = found
+            else:
+                return
+        self._failed(rule, target, text, error, retries=retries)
+
+    def _deliver(self, target: Mapping[str, Any], text: str, event: Event, rule: Rule) -> None:
+        arn = str(target["Arn"])
         if service_of(arn) == "events":
             self._delivery.put_event(arn, event)
             return
@@ -48,7 +84,20 @@ class Sending:
         queue = cast(Mapping[str, str], target.get("SqsParameters") or {})
         self._delivery.send(arn, Parcel(text, group=queue.get("MessageGroupId")), source=rule.arn)
 
-    def _failed(self, rule: Rule, target: Mapping[str, Any], text: str, error: AwsFault) -> None:
+    def _failed(
+        self,
+        rule: Rule,
+        target: Mapping[str, Any],
+        text: str,
+        error: AwsFault,
+        *,
+        retries: int = 0,
+        exhausted: str | None = None,
+    ) -> None:
+        """Put what could not be delivered into the dead letter queue.
+
+        https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
+        """
         letters = cast(Mapping[str, str], target.get("DeadLetterConfig") or {}).get("Arn")
         try:
             if letters is None:
@@ -60,7 +109,9 @@ class Sending:
                 "ERROR_MESSAGE": (error.message or error.code)[:1024],
             }
             attributes = {name: Attribute("String", value) for name, value in details.items()}
-            attributes["RETRY_ATTEMPTS"] = Attribute("Number", "0")
+            attributes["RETRY_ATTEMPTS"] = Attribute("Number", str(retries))
+            if exhausted is not None:
+                attributes["EXHAUSTED_RETRY_CONDITION"] = Attribute("String", exhausted)
             self._delivery.send(letters, Parcel(text, attributes), source=rule.arn)
         except AwsFault as last:
             sys.stderr.write(f"lambdaform: an event for {target['Arn']} from {rule.arn} is lost: {last}\n")
