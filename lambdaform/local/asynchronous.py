@@ -53,6 +53,22 @@ class AsyncEvent:
     last: Outcome | None = None
     """How the latest invocation the function has seen ended."""
 
+    def after(self, outcome: Outcome) -> AsyncEvent:
+        """The event with one more attempt, or one more refusal, behind it."""
+        has_run = outcome.fault is None
+        return AsyncEvent(
+            request_id=self.request_id,
+            function=self.function,
+            region=self.region,
+            payload=self.payload,
+            source=self.source,
+            trace=self.trace,
+            accepted_at=self.accepted_at,
+            attempts=self.attempts + has_run,
+            refusals=0 if has_run else self.refusals + 1,
+            last=outcome if has_run else self.last,
+        )
+
 
 @attrs.frozen
 class RetryAt:
@@ -197,44 +213,39 @@ class AsynchronousQueue:
 
     def _try(self, event: AsyncEvent) -> None:
         self._trying[event.request_id] = event
-        self._clock.run(self._attempted(event, self._generation))
-
-    async def _attempted(self, event: AsyncEvent, generation: int) -> None:
-        try:
-            await self._attempt(event, generation)
-        finally:
-            # Unless it is tried again already, or belongs to a state that is gone.
-            if self._trying.get(event.request_id) is event:
-                del self._trying[event.request_id]
+        self._clock.run(self._attempt(event, self._generation))
 
     async def _attempt(self, event: AsyncEvent, generation: int) -> None:
         """One attempt and what follows from it; settings are those of the moment, as in AWS."""
         invoker = self._connected()
+        tried = event
         try:
-            settings = invoker.settings(event.function, region=event.region)
-        except AwsFault:
-            # As in AWS the function's events go with it; here it is at least said.
-            sys.stderr.write(f"lambdaform: event {event.request_id} is dropped: {event.function} is gone\n")
-            return
-        end = decide_before_attempt(settings)
-        if end is None:
-            age = (self._clock.now() - event.accepted_at) * 1000
-            self._count(event, settings, ("AsyncEventAge", age, "Milliseconds"))
-            outcome = await invoker.invoke(
-                event.function, event.payload, region=event.region, request_id=event.request_id, trace=event.trace
-            )
-            if generation != self._generation:
-                return  # the state this attempt belonged to is gone
-            if outcome.fault is None:
-                event = attrs.evolve(event, attempts=event.attempts + 1, refusals=0, last=outcome)
-            else:
-                event = attrs.evolve(event, refusals=event.refusals + 1)
-            decision = decide_after_attempt(event, outcome, settings, self._clock.now(), self._first_wait)
-            if isinstance(decision, RetryAt):
-                self._wait(event, decision.when)
+            try:
+                settings = invoker.settings(event.function, region=event.region)
+            except AwsFault:
+                # As in AWS the function's events go with it; here it is at least said.
+                sys.stderr.write(f"lambdaform: event {event.request_id} is dropped: {event.function} is gone\n")
                 return
-            end = decision
-        await self._end(event, end, settings)
+            end = decide_before_attempt(settings)
+            if end is None:
+                age = (self._clock.now() - event.accepted_at) * 1000
+                self._count(event, settings, ("AsyncEventAge", age, "Milliseconds"))
+                outcome = await invoker.invoke(
+                    event.function, event.payload, region=event.region, request_id=event.request_id, trace=event.trace
+                )
+                if generation != self._generation:
+                    return  # the state this attempt belonged to is gone
+                event = event.after(outcome)
+                decision = decide_after_attempt(event, outcome, settings, self._clock.now(), self._first_wait)
+                if isinstance(decision, RetryAt):
+                    self._wait(event, decision.when)
+                    return
+                end = decision
+            await self._end(event, end, settings)
+        finally:
+            # Unless it is tried again already, or belongs to a state that is gone.
+            if self._trying.get(tried.request_id) is tried:
+                del self._trying[tried.request_id]
 
     def _wait(self, event: AsyncEvent, when: float) -> None:
         def due() -> None:
