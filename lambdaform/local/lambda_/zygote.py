@@ -22,6 +22,7 @@ gets a copy of that. Otherwise children see the host's files.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import gc
@@ -47,6 +48,8 @@ AHEAD = 2
 """Children forked before there is an order for them."""
 QUIET = 5
 """Milliseconds without an order after which that is done, so as not to be in the way of one."""
+LINKED = ("libstdc++.so.6", "libm.so.6", "libgcc_s.so.1")
+"""Libraries that AWS's C extension needs."""
 MOST_DESCRIPTORS = 128
 """Descriptors that come with one order."""
 KEPT_FROM = 200
@@ -66,6 +69,10 @@ def prepare(runtime: str, client: str) -> None:
         importlib.import_module(f"awslambdaric.{name}")
     importlib.import_module("http.client")
     del modules["runtime_client"]
+    # What the C extension is linked with: loading that takes most of the time of its import.
+    for library in LINKED:
+        with contextlib.suppress(OSError):
+            ctypes.CDLL(library)
     # A handler that brings its own copy of what the runtime client uses gets its own.
     for name in [name for name in modules if name.partition(".")[0] == "simplejson"]:
         del modules[name]
