@@ -193,8 +193,16 @@ class MotoServices:
         return Saved(str(meta["moto"]), content)
 
     async def load(self, saved: Saved) -> None:
-        """Take over a saved state. Raises `AwsFault`."""
-        await self._exchange({"do": "load"}, saved.content)
+        """Take over a saved state. Raises `LambdaformError`."""
+        try:
+            meta, _ = await self._exchange({"do": "load"}, saved.content)
+        except AwsFault as fault:
+            raise LambdaformError(f"the kept state cannot be read: {fault.message}") from fault
+        if "error" in meta:
+            raise LambdaformError(
+                f"the kept state of the services is damaged ({meta['error']})",
+                hint="nothing was changed; delete the folder to begin anew, or name another one with --persist",
+            )
 
     async def close(self) -> None:
         """End the process."""

@@ -117,8 +117,7 @@ def _serve(channel: socket.socket, application: Wsgi) -> None:
             case "save":
                 _send(channel, *_saved())
             case "load":
-                _load_state(body)
-                _send(channel, {"ready": True}, b"")
+                _send(channel, _loaded(body), b"")
             case "checkpoint":
                 _keep(is_root=False)
                 _send(channel, {"ready": True}, b"")
@@ -256,6 +255,15 @@ def _save() -> bytes:
     stream = io.BytesIO()
     Pickler(stream).dump(held)
     return stream.getvalue()
+
+
+def _loaded(data: bytes) -> dict[str, Any]:
+    """Take over a state; says so, or why it could not be read."""
+    try:
+        _load_state(data)
+    except Exception as error:  # noqa: BLE001  what is damaged raises whatever it likes
+        return {"error": f"{type(error).__name__}: {error}"}
+    return {"ready": True}
 
 
 def _private_key(text: bytes) -> Any:

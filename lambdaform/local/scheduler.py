@@ -19,19 +19,15 @@ from lambdaform.local import schedules
 from lambdaform.local.clock import Ids
 from lambdaform.local.delivery import Delivery, Parcel, service_of
 from lambdaform.local.events.rules import iso_seconds
-from lambdaform.local.events.sending import may_retry
 from lambdaform.local.operations import Answer, answer, page
 from lambdaform.local.pollers.sources import seconds
 from lambdaform.local.ports import AwsFault, Call, Clock, Timer
+from lambdaform.local.retrying import MAX_AGE, MAX_RETRIES, GivenUp, try_again
 from lambdaform.local.schedules import At, Rate
 from lambdaform.local.sqs.values import Attribute
 
 DELIVERED = ("lambda", "sqs", "sns", "events")
 """The kinds of targets the local AWS delivers to."""
-
-MAX_ATTEMPTS = 185
-MAX_AGE = 86_400
-"""Retries and seconds after which a delivery is given up, by default and at most."""
 
 _PAGE = 100
 _LONGEST_WINDOW = 1_440 * 60
@@ -360,22 +356,18 @@ class Scheduler:
     async def _deliver(self, entry: ScheduleEntry, due: float, target: dict[str, Any]) -> None:
         """Send to the target; throttles and service errors are tried again, doubling the wait, within the policy."""
         policy = cast(Mapping[str, int], target.get("RetryPolicy") or {})
-        last_try = self._clock.now() + policy.get("MaximumEventAgeInSeconds", MAX_AGE)
         execution_id, event_id = self._ids.hex(16), self._ids.uuid()
-        attempt = 0
-        while True:
-            attempt += 1
-            text = input_text(entry, due, execution_id, attempt, event_id)
-            try:
-                self._send(entry, target, text)
-            except AwsFault as error:
-                pause = min(2.0**attempt, 300.0)
-                is_last = attempt > policy.get("MaximumRetryAttempts", MAX_ATTEMPTS)
-                if may_retry(error) and not is_last and self._clock.now() + pause <= last_try:
-                    await self._clock.sleep(pause)
-                    continue
-                self._failed(entry, target, text, error, due, execution_id, attempt)
-            return
+
+        def attempt(number: int) -> None:
+            self._send(entry, target, input_text(entry, due, execution_id, number, event_id))
+
+        try:
+            attempt(1)
+        except AwsFault as error:
+            given_up = await try_again(self._clock, policy, error, attempt)
+            if given_up is not None:
+                text = input_text(entry, due, execution_id, given_up.retries + 1, event_id)
+                self._failed(entry, target, text, given_up, due, execution_id)
 
     def _send(self, entry: ScheduleEntry, target: Mapping[str, Any], text: str) -> None:
         arn = str(target["Arn"])
@@ -392,21 +384,21 @@ class Scheduler:
         entry: ScheduleEntry,
         target: Mapping[str, Any],
         text: str,
-        error: AwsFault,
+        given_up: GivenUp,
         due: float,
         execution_id: str,
-        attempts: int,
     ) -> None:
         """Put what could not be delivered into the dead letter queue.
 
         https://docs.aws.amazon.com/scheduler/latest/UserGuide/configuring-schedule-dlq.html
         """
         letters = cast(Mapping[str, str], target.get("DeadLetterConfig") or {}).get("Arn")
+        error = given_up.error
         details = {
             "ERROR_CODE": error.code,
             "ERROR_MESSAGE": (error.message or error.code)[:1024],
             "EXECUTION_ID": execution_id,
-            "RETRY_ATTEMPTS": str(attempts - 1),
+            "RETRY_ATTEMPTS": str(given_up.retries),
             "SCHEDULED_TIME": iso_seconds(due),
             "SCHEDULE_ARN": entry.arn,
             "TARGET_ARN": str(target["Arn"]),
@@ -476,7 +468,7 @@ def _checked(params: Mapping[str, Any]) -> dict[str, Any]:
             **target,
             "RetryPolicy": {
                 "MaximumEventAgeInSeconds": MAX_AGE,
-                "MaximumRetryAttempts": MAX_ATTEMPTS,
+                "MaximumRetryAttempts": MAX_RETRIES,
                 **(target.get("RetryPolicy") or {}),
             },
         },

@@ -88,14 +88,6 @@ class Graph:
         """All nodes of one kind, in order."""
         return [node for node in self.nodes.values() if node.kind == kind]
 
-    def dependents(self) -> dict[str, list[str]]:
-        """Address to the addresses that need it."""
-        found: dict[str, list[str]] = {address: [] for address in self.nodes}
-        for node in self.nodes.values():
-            for need in node.needs:
-                found[need].append(node.address)
-        return found
-
 
 @attrs.define(eq=False, repr=False)
 class _Draft:

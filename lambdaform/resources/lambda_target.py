@@ -14,8 +14,3 @@ def addressed(function: str) -> dict[str, str]:
     if len(parts) == 2:
         return {"FunctionName": parts[0], "Qualifier": parts[1]}
     return {"FunctionName": function}
-
-
-def unqualified(function: str) -> str:
-    """The function's name or ARN without its alias or version."""
-    return addressed(function)["FunctionName"]

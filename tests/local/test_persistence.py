@@ -226,6 +226,19 @@ def test_a_state_that_cannot_be_used_is_refused_and_left_as_it_is(
     assert sorted(path.name for path in kept.rglob("*")) == before
 
 
+def test_a_damaged_state_of_the_services_is_refused(tmp_path: Path, saved: Path) -> None:
+    kept = tmp_path / "kept"
+    shutil.copytree(saved, kept)
+    [services] = kept.glob("save-*/services.pickle")
+    services.write_bytes(services.read_bytes()[:100])
+
+    code, said = ends(kept)
+
+    assert code == 1
+    assert "the kept state of the services is damaged" in said
+    assert "Traceback" not in said
+
+
 def test_without_a_folder_nothing_can_be_kept(virtual: Virtual) -> None:
     status, answer = own(virtual.aws, "POST", "keep")
 

@@ -103,12 +103,10 @@ def test_retries_come_sooner_when_asked_for(tmp_path: Path, options: tuple[str, 
         aws.client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=b'"x"')
         until(lambda: Virtual(aws).messages(letters) != [])
         attempts = len(own(aws, "GET", f"invocations?function={name}")[1])
-        began, ended = (own(aws, "GET", "clock")[1]["now"] for _ in range(2))
     finally:
         stop(process)
 
     assert attempts == 3
-    assert ended >= began
 
 
 def test_the_services_behind_the_door_see_the_faster_clock(tmp_path: Path) -> None:

@@ -12,20 +12,11 @@ from lambdaform.local.delivery import Delivery, Parcel, service_of
 from lambdaform.local.events.transform import RuleContext, input_of
 from lambdaform.local.events.values import Event, Rule
 from lambdaform.local.ports import AwsFault, Clock
+from lambdaform.local.retrying import GivenUp, may_retry, try_again
 from lambdaform.local.sqs.values import Attribute
 
 DELIVERED = ("lambda", "sqs", "sns", "events")
 """The kinds of targets the local AWS delivers to."""
-
-MAX_RETRIES = 185
-MAX_AGE = 86_400
-"""Retries and seconds after which a delivery is given up, by default and at most."""
-LONGEST_PAUSE = 300.0
-
-
-def may_retry(error: AwsFault) -> bool:
-    """Whether trying again may help: the target is throttled, or has trouble of its own."""
-    return error.status == 429 or error.status >= 500
 
 
 class Sending:
@@ -50,29 +41,13 @@ class Sending:
             if may_retry(error):
                 self._clock.run(self._retry(rule, target, text, event, error))
             else:
-                self._failed(rule, target, text, error)
+                self._failed(rule, target, text, GivenUp(error, 0, None))
 
     async def _retry(self, rule: Rule, target: Mapping[str, Any], text: str, event: Event, error: AwsFault) -> None:
-        """Try again, doubling the wait, until it is delivered, refused for good, too old, or tried too often."""
         policy = cast(Mapping[str, int], target.get("RetryPolicy") or {})
-        most = policy.get("MaximumRetryAttempts", MAX_RETRIES)
-        last = self._clock.now() + policy.get("MaximumEventAgeInSeconds", MAX_AGE)
-        retries = 0
-        while may_retry(error):
-            pause = min(2.0**retries, LONGEST_PAUSE)
-            if retries >= most or self._clock.now() + pause > last:
-                condition = "MaximumRetryAttempts" if retries >= most else "MaximumEventAgeInSeconds"
-                self._failed(rule, target, text, error, retries=retries, exhausted=condition)
-                return
-            await self._clock.sleep(pause)
-            retries += 1
-            try:
-                self._deliver(target, text, event, rule)
-            except AwsFault as found:
-                error = found
-            else:
-                return
-        self._failed(rule, target, text, error, retries=retries)
+        given_up = await try_again(self._clock, policy, error, lambda _: self._deliver(target, text, event, rule))
+        if given_up is not None:
+            self._failed(rule, target, text, given_up)
 
     def _deliver(self, target: Mapping[str, Any], text: str, event: Event, rule: Rule) -> None:
         arn = str(target["Arn"])
@@ -84,21 +59,13 @@ class Sending:
         queue = cast(Mapping[str, str], target.get("SqsParameters") or {})
         self._delivery.send(arn, Parcel(text, group=queue.get("MessageGroupId")), source=rule.arn)
 
-    def _failed(
-        self,
-        rule: Rule,
-        target: Mapping[str, Any],
-        text: str,
-        error: AwsFault,
-        *,
-        retries: int = 0,
-        exhausted: str | None = None,
-    ) -> None:
+    def _failed(self, rule: Rule, target: Mapping[str, Any], text: str, given_up: GivenUp) -> None:
         """Put what could not be delivered into the dead letter queue.
 
         https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
         """
         letters = cast(Mapping[str, str], target.get("DeadLetterConfig") or {}).get("Arn")
+        error = given_up.error
         try:
             if letters is None:
                 raise error
@@ -109,9 +76,9 @@ class Sending:
                 "ERROR_MESSAGE": (error.message or error.code)[:1024],
             }
             attributes = {name: Attribute("String", value) for name, value in details.items()}
-            attributes["RETRY_ATTEMPTS"] = Attribute("Number", str(retries))
-            if exhausted is not None:
-                attributes["EXHAUSTED_RETRY_CONDITION"] = Attribute("String", exhausted)
+            attributes["RETRY_ATTEMPTS"] = Attribute("Number", str(given_up.retries))
+            if given_up.exhausted is not None:
+                attributes["EXHAUSTED_RETRY_CONDITION"] = Attribute("String", given_up.exhausted)
             self._delivery.send(letters, Parcel(text, attributes), source=rule.arn)
         except AwsFault as last:
             sys.stderr.write(f"lambdaform: an event for {target['Arn']} from {rule.arn} is lost: {last}\n")

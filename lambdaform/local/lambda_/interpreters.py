@@ -32,10 +32,6 @@ class Interpreter:
     shown_at: str | None
     """Where that folder is mounted for handlers; None where it is seen anyway."""
 
-    def prefix_for(self, *, is_isolated: bool) -> str:
-        """Its folder as a handler sees it."""
-        return self.shown_at or self.prefix if is_isolated else self.prefix
-
 
 @cache
 def pythons() -> Mapping[str, Interpreter]:

@@ -304,7 +304,7 @@ class Invoking:
             rate = self._rates.setdefault(function.arn, Rate())
             allowed = rate.take(now, REQUESTS_PER_ENVIRONMENT * limits.reserved) or limits.reserved == 0
             return None if allowed else "ReservedFunctionInvocationRateLimitExceeded"
-        rate = self._rates.setdefault(function.region, Rate())
+        rate = self._rates.setdefault(f"{function.account} {function.region}", Rate())
         allowed = rate.take(now, REQUESTS_PER_ENVIRONMENT * ACCOUNT_CONCURRENCY)
         return None if allowed else "FunctionInvocationRateLimitExceeded"
 

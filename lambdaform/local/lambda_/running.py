@@ -1,7 +1,7 @@
 """Environments at work: which one serves an event, when another is made, and when one goes.
 
-Rules are the pure functions at the top; `Fleet` carries them out. It knows versions by their blueprint's key and
-nothing of the control plane.
+`Fleet` carries out the rules of `admission.py`. It knows versions by their blueprint's key and nothing of the control
+plane.
 """
 
 from __future__ import annotations
@@ -89,6 +89,8 @@ class _Pool:
     idle: list[Environment] = attrs.field(factory=list[Environment])
     """The one used last is at the end and is used next: the others may grow old."""
     busy: set[Environment] = attrs.field(factory=set[Environment])
+    ready: Rate = attrs.field(factory=Rate)
+    """Counts what its provisioned environments take."""
     is_retired: bool = False
     snapshot: asyncio.Task[Environment | FailedInit] | None = None
     """What new environments are restored from, or is just being made; a failure when its INIT failed."""
@@ -126,7 +128,6 @@ class Fleet:
         self._provisioned: Counter[tuple[str, str, str]] = Counter()
         self._unreserved: Counter[tuple[str, str]] = Counter()
         self._scaling: dict[tuple[str, str, str], Bucket] = {}
-        self._rates: dict[Key, Rate] = {}
         self._sweeping = False
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -137,7 +138,7 @@ class Fleet:
         use = Use(
             on_demand=self._on_demand[function],
             unreserved=self._unreserved[(key.account, key.region)],
-            has_ready=bool(limits.provisioned) and pool is not None and self._may_use_ready(key, pool, limits),
+            has_ready=bool(limits.provisioned) and pool is not None and self._may_use_ready(pool, limits),
         )
         place = decide_admission(limits, use)
         if (
@@ -148,13 +149,12 @@ class Fleet:
             return "ConcurrentInvocationLimitExceeded"
         return place
 
-    def _may_use_ready(self, key: Key, pool: _Pool, limits: Limits) -> bool:
+    def _may_use_ready(self, pool: _Pool, limits: Limits) -> bool:
         if _first(pool, "provisioned") is None:
             return False
         if isinstance(self._clock, VirtualClock):
             return True  # handlers take no time there, so that any number of requests comes in one second
-        rate = self._rates.setdefault(key, Rate())
-        return rate.take(self._clock.now(), REQUESTS_PER_ENVIRONMENT * limits.provisioned)
+        return pool.ready.take(self._clock.now(), REQUESTS_PER_ENVIRONMENT * limits.provisioned)
 
     def _may_grow(self, function: tuple[str, str, str]) -> bool:
         return self._scaling.setdefault(function, Bucket(at=self._clock.now())).take(self._clock.now())
