@@ -112,6 +112,7 @@ def local(
             options.say(_summary(process.running, state))
             if once:
                 return
+            options.say("  Ctrl-C ends it" + ("" if no_reload else "; saving a file deploys again"))
             session.follow(state, root, stop, reload=not no_reload, is_alive=lambda: process.popen.poll() is None)
     finally:
         withdraw(folder)
@@ -125,7 +126,6 @@ def _summary(running: Running, state: State) -> str:
         if record.kind == "lambda.url":
             lines.append(f"  {record.address.rsplit('.', 1)[-1]}: {record.outputs['url']}")
     lines += _not_honoured(running)
-    lines.append("  Ctrl-C ends it; saving a file deploys again")
     return "\n".join(lines)
 
 

@@ -297,6 +297,7 @@ def test_local_deploys_says_where_it_is_and_what_it_does_not_honour(project: Pro
     assert result.returncode == 0, result.stderr
     assert "local AWS at http://127.0.0.1:" in result.stderr
     assert "Role: the role's permissions are not enforced" in result.stderr
+    assert "Ctrl-C" not in result.stderr, "it ends by itself"
     assert not list((project.folder / ".lambdaform").rglob("*local-*"))
 
 
