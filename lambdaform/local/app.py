@@ -33,6 +33,7 @@ from lambdaform.local.lambda_.blueprints import Blueprints
 from lambdaform.local.lambda_.code import CodeStore
 from lambdaform.local.lambda_.cpu import Shares
 from lambdaform.local.lambda_.environment import Blueprint
+from lambdaform.local.lambda_.express import Express
 from lambdaform.local.lambda_.functions import became_active
 from lambdaform.local.lambda_.invoking import Invoking
 from lambdaform.local.lambda_.metrics import Metrics
@@ -186,7 +187,8 @@ class LocalAws:
             learn=self.keys.learn,
             before=Arrivals(clock=self.clock, faults=self.faults, trace=self.trace, metrics=self.metrics),
         )
-        self._dispatch = answering(door.handle)
+        usual = answering(door.handle)
+        self._dispatch = Express(self.plane, self.invoking, region=options.region, otherwise=usual).dispatch
         self._server: Server | None = None
         self._checkpoint: Checkpoint | None = None
 

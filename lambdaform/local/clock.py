@@ -87,6 +87,19 @@ def report_bug(error: BaseException) -> None:
     traceback.print_exception(error, file=sys.stderr)
 
 
+class _Nothing(contextlib.AbstractAsyncContextManager[None]):
+    """Nothing to be done around something, at no cost: it is around every invocation."""
+
+    async def __aenter__(self) -> None:
+        return
+
+    async def __aexit__(self, *_: object) -> None:
+        return
+
+
+_NOTHING = _Nothing()
+
+
 class SystemClock:
     """The real time, or one that runs so many times faster from the start. One per process, within one event loop."""
 
@@ -125,15 +138,13 @@ class SystemClock:
         """Wait that many seconds; not at all when there are none."""
         await asyncio.sleep(max(0.0, seconds) / self.speed)
 
-    @contextlib.asynccontextmanager
-    async def parked(self) -> AsyncGenerator[None]:
+    def parked(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Around waiting for other work or a timer; only a virtual clock needs to know."""
-        yield
+        return _NOTHING
 
-    @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncGenerator[None]:
+    def turn(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Around running a handler; only under a virtual clock they run one at a time."""
-        yield
+        return _NOTHING
 
     async def spend(self, seconds: float) -> None:
         """Let an invocation take so much longer."""

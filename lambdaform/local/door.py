@@ -7,6 +7,7 @@ in, the answer has the shape AWS's clients read and the process goes on.
 
 from __future__ import annotations
 
+import functools
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -70,15 +71,23 @@ def destination(request: Request, *, region: str) -> Destination:
 
     Unsigned requests nothing else is known of are S3's: public objects, presigned and form uploads look like that.
     """
-    headers = request.headers
-    scope = _SCOPE.search(headers.get("authorization", ""))
-    if scope is None and "X-Amz-Credential" in request.query:
+    signature = request.headers.get("authorization")
+    # The scope comes first, unless somebody signs by hand.
+    found = (_of_scope(signature.partition(",")[0]) or _of_scope(signature)) if signature is not None else None
+    if found is None and "X-Amz-Credential" in request.target:
         given = parse_qs(request.query).get("X-Amz-Credential", [""])[0]
-        scope = _SCOPE.search("Credential=" + given)
-    if scope is not None:
-        key, signed_region, service = scope.groups()
-        return Destination(service, signed_region, key if len(key) == 12 and key.isdigit() else ACCOUNT)
-    return Destination(_unsigned_service(request), region, ACCOUNT)
+        found = _of_scope("Credential=" + given)
+    return found or Destination(_unsigned_service(request), region, ACCOUNT)
+
+
+@functools.lru_cache(maxsize=1000)
+def _of_scope(signed: str) -> Destination | None:
+    """What the scope of a signature says, which is the same in all of a client's requests of a day."""
+    scope = _SCOPE.search(signed)
+    if scope is None:
+        return None
+    key, region, service = scope.groups()
+    return Destination(service, region, key if len(key) == 12 and key.isdigit() else ACCOUNT)
 
 
 def _unsigned_service(request: Request) -> str:
@@ -141,10 +150,11 @@ class Door:
 
     async def handle(self, request: Request) -> Response:
         """Answer any request."""
-        if request.path.startswith(OWN_PATHS):
+        if request.target.startswith(OWN_PATHS):
             await self._arrive(request, None)
             return await self._own(request)
-        if _URL_HOST.match(request.headers.get("host", "")):
+        host = request.headers.get("host", "")
+        if ".lambda-url." in host and _URL_HOST.match(host):
             await self._arrive(request, None)
             return await self._urls(request)
         where = destination(request, region=self._region)

@@ -49,6 +49,10 @@ class Faults:
         """Let the next `times` invocations of a function (by its ARN) end so, after those declared before."""
         self._struck.setdefault(function, deque()).append(_Struck(strike, times))
 
+    def concern(self, function: str) -> bool:
+        """Whether anything is declared of a function's invocations."""
+        return function in self._durations or bool(self._struck.get(function))
+
     def take(self, function: str) -> Strike | None:
         """What strikes the invocation that begins now."""
         held = self._struck.get(function)

@@ -22,6 +22,9 @@ LARGEST_BODY = 512 * 1024 * 1024
 """Bytes of one request's body that are taken into memory; more is answered 413."""
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
+_NAMES: dict[bytes, str] = {}
+"""Names of headers in lower case, by how they were spelled."""
+_MOST_NAMES = 500
 _WITHOUT_BODY = frozenset({204, 304})
 _READ_AHEAD = 16
 _SERVER = "lambdaform"
@@ -89,9 +92,12 @@ class Connection(asyncio.Protocol):
         *,
         lost: Callable[[Connection], None] | None = None,
         intakes: Intakes | None = None,
+        taken_by: str = "",
     ) -> None:
         self._dispatch = dispatch
         self._intakes = intakes
+        self._taken_by = taken_by
+        """The header without which nobody takes a body."""
         self._intake: Intake | None = None
         self._lost = lost
         self._parser = httptools.HttpRequestParser(self)
@@ -153,19 +159,18 @@ class Connection(asyncio.Protocol):
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        key = name.decode("latin-1").lower()
-        text = value.decode("latin-1")
-        before = self._headers.get(key)
-        if before is None:
-            self._headers[key] = text
+        key = _NAMES.get(name) or _lowered(name)
+        headers = self._headers
+        if key not in headers:
+            headers[key] = value.decode("latin-1")
         else:
-            self._headers[key] = before + ("; " if key == "cookie" else ", ") + text
+            headers[key] += ("; " if key == "cookie" else ", ") + value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
-        expects = self._headers.pop("expect", "")
-        if expects.lower() == "100-continue" and self._transport is not None:
+        expects = self._headers.pop("expect", None)
+        if expects is not None and expects.lower() == "100-continue" and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if self._intakes is not None:
+        if self._intakes is not None and self._taken_by in self._headers:
             request = self._request(b"")
             self._intake = self._intakes(self, request)
             if self._intake is not None:
@@ -360,13 +365,22 @@ class Server:
 
     @classmethod
     async def start(
-        cls, dispatch: Dispatch, *, host: str = "127.0.0.1", port: int = 0, intakes: Intakes | None = None
+        cls,
+        dispatch: Dispatch,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        intakes: Intakes | None = None,
+        taken_by: str = "",
     ) -> Server:
-        """Listen on `host`:`port`. Raises `OSError` when the port is taken."""
+        """Listen on `host`:`port`. Raises `OSError` when the port is taken.
+
+        Requests with the header `taken_by` are shown to `intakes` before their body is read.
+        """
         connections: set[Connection] = set()
 
         def make() -> Connection:
-            connection = Connection(dispatch, lost=connections.discard, intakes=intakes)
+            connection = Connection(dispatch, lost=connections.discard, intakes=intakes, taken_by=taken_by)
             connections.add(connection)
             return connection
 
@@ -385,6 +399,14 @@ class Server:
         self._server.close()
         for connection in list(self._connections):
             connection.close()
+
+
+def _lowered(name: bytes) -> str:
+    """A header's name in lower case; of as many as programs use, and not of all that a client may think of."""
+    lowered = name.decode("latin-1").lower()
+    if len(_NAMES) < _MOST_NAMES:
+        _NAMES[name] = lowered
+    return lowered
 
 
 def _family(host: str) -> socket.AddressFamily:

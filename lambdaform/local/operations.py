@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Mapping
 
 from lambdaform.local.ports import AwsFault, Call, Json
@@ -25,7 +24,7 @@ async def answer(operations: Mapping[str, Operation], call: Call) -> Answer:
             type="Service",
         )
     result = operation(call)
-    return await result if inspect.isawaitable(result) else result
+    return result if isinstance(result, Mapping) else await result
 
 
 def page(items: list[Json], token: str | None, limit: int) -> tuple[list[Json], str | None]:

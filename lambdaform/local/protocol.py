@@ -25,7 +25,7 @@ import attrs
 
 from lambdaform.local import query_xml
 from lambdaform.local.http import Request, Response
-from lambdaform.local.models import Member, Model, Operation, Shape
+from lambdaform.local.models import KEPT, Member, Model, Operation, Shape
 from lambdaform.local.ports import AwsFault, Json
 from lambdaform.local.validation import check
 
@@ -74,6 +74,8 @@ def parse(model: Model, request: Request) -> Parsed:
             if found is None:
                 raise AwsFault("UnknownOperationException", None, status=404, type=None)
             operation, labels = found
+            if operation.name in model.free_payloads:
+                return Parsed(operation, style, _parse_payload(model, operation, labels, request))
             params = _parse_rest(model, operation, labels, request)
         case "json":
             operation = _named(model, request.headers.get("x-amz-target", "").rpartition(".")[2])
@@ -95,7 +97,7 @@ def answer(model: Model, parsed: Parsed, result: Mapping[str, Json], request_id:
     metadata: Mapping[str, Json] = result.get("ResponseMetadata", {})
     request_id = metadata.get("RequestId", request_id)
     extra: Mapping[str, str] = metadata.get("HTTPHeaders", {})
-    headers = [("x-amzn-RequestId", request_id), ("Date", _date(int(time.time()))), *extra.items()]
+    headers = [("x-amzn-RequestId", request_id), ("Date", date(int(time.time()))), *extra.items()]
     members = {key: value for key, value in result.items() if key != "ResponseMetadata" and value is not None}
     shape = model.shape(operation.output) if operation.output else None
     if shape is not None and (unknown := members.keys() - shape.members.keys()):
@@ -209,6 +211,24 @@ def _parse_rest(model: Model, operation: Operation, labels: Mapping[str, str], r
     elif shape.is_in_body:
         params |= _json_structure(model, shape, _json_body(model, request.body))
     return params
+
+
+def _parse_payload(
+    model: Model, operation: Operation, labels: Mapping[str, str], request: Request
+) -> Mapping[str, Json]:
+    """The checked parameters where the body is one of them as it is: the others are remembered, as they repeat."""
+    assert operation.input is not None
+    shape = model.shape(operation.input)
+    named = tuple([request.headers.get(called) for _, _, location, called in shape.placed if location == "header"])
+    key = (request.method, request.target, named)
+    params = model.kept_params.get(key)
+    if params is None:
+        params = _parse_rest(model, operation, labels, attrs.evolve(request, body=b""))
+        check(model, operation.input, params)
+        if len(model.kept_params) >= KEPT:
+            model.kept_params.clear()
+        model.kept_params[key] = params
+    return params if not request.body else {**params, model.free_payloads[operation.name]: request.body}
 
 
 def _from_text(model: Model, member: Member, text: str) -> Json:
@@ -404,8 +424,8 @@ def _text_out(value: Json) -> str:
 
 
 @functools.lru_cache(maxsize=2)
-def _date(second: int) -> str:
-    """The Date header, made once a second: it takes longer than the rest of an answer's head."""
+def date(second: int) -> str:
+    """The value of a Date header, made once a second: it takes longer than the rest of an answer's head."""
     return formatdate(second, usegmt=True)
 
 

@@ -96,6 +96,10 @@ class Blueprints:
         self._runtime = runtime
         self._made: dict[str, Blueprint] = {}
 
+    def known(self, version: Version) -> Blueprint | None:
+        """The blueprint of a version, if it has been made."""
+        return self._made.get(version.generation)
+
     async def of(self, function: Function, version: Version) -> Blueprint:
         """The blueprint of a version. Raises `AwsFault` when it cannot be run here."""
         made = self._made.get(version.generation)

@@ -55,6 +55,7 @@ class Environment:
         initialization: Initialization = "on-demand",
         restore_limit: float = RESTORE_LIMIT,
         shares: Shares | None = None,
+        linger: float = 0.0,
     ) -> None:
         self.blueprint = blueprint
         self.stream = stream
@@ -74,6 +75,7 @@ class Environment:
             on_exit=self._exited,
             take_extension_line=self._log.extension,
             shares=shares,
+            linger=linger,
             on_extension_exit=self._extension_exited,
         )
         self._loop = asyncio.get_running_loop()
@@ -158,6 +160,11 @@ class Environment:
         return self._sandbox.is_running
 
     @property
+    def is_at_hand(self) -> bool:
+        """Whether nothing has to be waited for before the next event: a process waits for it, without extensions."""
+        return self._company is None and not self._is_settling and self.phases.current == "ready" and self.is_ready
+
+    @property
     def is_to_be_restored(self) -> bool:
         """Whether it comes out of a snapshot and has not done so yet."""
         return self._is_fresh and self.initialization == "snap-start"
@@ -221,15 +228,15 @@ class Environment:
         self._enter("ready")
         return None
 
-    async def invoke(self, event: Event, *, timeout: float, strike: Strike | None = None) -> Ending:
+    async def invoke(
+        self, event: Event, *, timeout: float, strike: Strike | None = None, is_hurried: bool = False
+    ) -> Ending:
         """Serve one event. Always ends within the initialisation limit and `timeout` (seconds).
 
-        What is struck by a declared fault ends so before the handler has seen the event.
+        What is struck by a declared fault ends so before the handler has seen the event. Who is hurried gets an answer
+        first, and calls `close` of the ending when it is on its way.
         """
-        self._log.clear()
-        self._sandbox.wake()
-        if self._company is not None:
-            self._company.resume()
+        self._wake()
         if self._is_settling and self.is_ready:
             self._turns.begin()
             if await self._turns.wait(timeout) != "ready":
@@ -239,27 +246,58 @@ class Environment:
         again = not self._sandbox.is_running or (self._company is not None and self._company.failure is not None)
         if again and self._is_fresh:
             again = await self._first_init() is not None
-        self._enter("invoke")
-        invocation = self._invocation = Invocation(event, timeout, self._now(), was_cold)
-        self._teller.begins(invocation)
-        self._reply = None
+        invocation = self._begin(event, timeout, was_cold)
         if again:
             failed = await self._second_init(timeout)
             if failed is not None:
                 return self._end(invocation, failed)
-        assert self._api is not None
         self._turns.begin()
         if not self._sandbox.is_running:
             self._turns.resolve("exited")
         elif strike is not None:
             self._strike(strike, invocation)
         else:
-            deadline_ms = int((time.time() + invocation.left) * 1000)
-            self._sandbox.hold_to_share()
-            if self._company is not None:
-                self._company.invoke(event, deadline_ms=deadline_ms)
-            self._api.deliver(event, deadline_ms=deadline_ms)
-        return self._end(invocation, await self._turns.wait(invocation.left))
+            self._deliver(invocation)
+        turn = await self._turns.wait(invocation.left)
+        return self._answered(invocation, turn) if is_hurried else self._end(invocation, turn)
+
+    def start(self, event: Event, *, timeout: float, done: Callable[[Ending], None]) -> None:
+        """As `invoke` for who is hurried, where `is_at_hand`; `done` gets the ending the moment it is known."""
+        self._wake()
+        self.served += 1
+        invocation = self._begin(event, timeout, False)
+        self._turns.begin()
+        self._deliver(invocation)
+        self._turns.then(invocation.left, lambda turn: done(self._answered(invocation, turn)))
+
+    def _wake(self) -> None:
+        self._log.clear()
+        self._sandbox.wake()
+        if self._company is not None:
+            self._company.resume()
+
+    def _begin(self, event: Event, timeout: float, was_cold: bool) -> Invocation:
+        self._enter("invoke")
+        invocation = self._invocation = Invocation(event, timeout, self._now(), was_cold)
+        self._teller.begins(invocation)
+        self._reply = None
+        return invocation
+
+    def _deliver(self, invocation: Invocation) -> None:
+        """Hand the event to the process."""
+        assert self._api is not None
+        deadline_ms = int((time.time() + invocation.left) * 1000)
+        self._sandbox.hold_to_share()
+        if self._company is not None:
+            self._company.invoke(invocation.event, deadline_ms=deadline_ms)
+        self._api.deliver(invocation.event, deadline_ms=deadline_ms)
+
+    def _answered(self, invocation: Invocation, turn: Turn) -> Ending:
+        """The answer first, where there is one and nothing else to wait for."""
+        if turn != "ready" or self._company is not None or not self.is_ready:
+            return self._end(invocation, turn)
+        close = functools.partial(self._end, invocation, turn)
+        return invocation.ending(self._answer(invocation, turn), None, log="", close=close)
 
     def _strike(self, strike: Strike, invocation: Invocation) -> None:
         """Let a declared fault happen."""

@@ -33,6 +33,7 @@ async def invoke(plane: Plane, invoking: Invoking, call: Call) -> Mapping[str, J
     if kind == "Event":
         request_id = invoking.enqueue(target, payload, source=_API, trace=trace)
         return {"StatusCode": 202, "ResponseMetadata": {"RequestId": request_id}}
+    wants_log = call.params.get("LogType") == "Tail"
     ran = await invoking.run(
         target,
         payload,
@@ -40,13 +41,14 @@ async def invoke(plane: Plane, invoking: Invoking, call: Call) -> Mapping[str, J
         trace=trace,
         client_context=_client_context(call),
         is_rated=True,
+        is_hurried=not wants_log,
     )
     return {
         "StatusCode": 200,
         "Payload": ran.outcome.payload,
         "FunctionError": ran.outcome.function_error,
         "ExecutedVersion": ran.outcome.executed_version,
-        "LogResult": tail(await ran.whole_log()) if call.params.get("LogType") == "Tail" else None,
+        "LogResult": tail(await ran.whole_log()) if wants_log else None,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import functools
 import json
 from collections.abc import Awaitable, Callable
 from typing import cast
@@ -32,7 +33,7 @@ from lambdaform.local.lambda_.running import Busy, Key, RestoreFailed
 from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Event
 from lambdaform.local.lambda_.values import Alias, AsyncConfig, Function, Version
 from lambdaform.local.ports import ACCOUNT, RECURSION, AwsFault, FunctionSettings, Json, Outcome
-from lambdaform.local.trace import Trace, child_header
+from lambdaform.local.trace import Step, Trace, child_header
 
 LARGEST_EVENT = 1_048_576
 """Bytes of an asynchronous event."""
@@ -42,6 +43,7 @@ TAIL = 4096
 MOST_IN_CHAIN = 16
 """Invocations of one function in a chain of events; the next is dropped.
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html"""
+_DECODER = json.JSONDecoder()
 _RETRIES = 2
 _EVENT_AGE = 21_600
 
@@ -74,6 +76,12 @@ class Target:
     arn: str
     """As the caller qualified it."""
 
+    @functools.cached_property
+    def key(self) -> Key:
+        """What its environments are kept under."""
+        function, version = self.function, self.version
+        return Key(function.account, function.region, function.name, version.number, version.generation)
+
 
 @attrs.frozen(eq=False)
 class _Run:
@@ -81,6 +89,7 @@ class _Run:
 
     target: Target
     event: Event
+    step: Step
     started: float
     attempt: int
     place: Place
@@ -102,6 +111,7 @@ class Invoking:
         self._trace = trace
         self._metrics = metrics
         self._rates: dict[str, Rate] = {}
+        self._is_virtual = isinstance(plane.clock, VirtualClock)
 
     # ports.Invoker
 
@@ -163,6 +173,15 @@ class Invoking:
             raise function_missing(reference.arn)
         return Target(function, version, reference.arn)
 
+    def fixed_target(self, reference: Reference) -> Target | None:
+        """The version that always serves, as long as the function is the same value; None without such a one."""
+        function = self._plane.find(reference)
+        alias = function.aliases.get(reference.qualifier) if function is not None and reference.qualifier else None
+        try:
+            return self.target(reference) if alias is None or not alias.weights else None
+        except AwsFault:
+            return None
+
     async def run(
         self,
         target: Target,
@@ -173,11 +192,12 @@ class Invoking:
         client_context: str | None = None,
         sink: Callable[[bytes, str], None] | None = None,
         is_rated: bool = False,
+        is_hurried: bool = False,
     ) -> Ran:
         """Run a version once; `sink` gets the pieces of an answer that is streamed, with its content type.
 
-        Requests from outside are `is_rated`: so many are let in within a second. Raises `AwsFault` when it does not
-        run at all.
+        Requests from outside are `is_rated`: so many are let in within a second. Who is hurried wants the answer and
+        not the log, and gets it before the invocation is noted. Raises `AwsFault` when it does not run at all.
         """
         function, version = target.function, target.version
         if version.state in ("Pending", "Failed"):
@@ -190,7 +210,7 @@ class Invoking:
                 raise AwsFault("SnapStartNotReadyException", text, status=409)
             raise conflict(text)
         blueprint = await self._blueprints.of(function, version)
-        key = Key(function.account, function.region, function.name, version.number, version.generation)
+        key = target.key
         if function.recursive_loop == "Terminate" and self._trace.repeats(function.arn) >= MOST_IN_CHAIN:
             self._trace.add("refusal", target.arn, request_id=request_id, reason="recursive loop")
             self._count(target, self._plane.clock.now(), ("RecursiveInvocationsDropped", 1, "Count"))
@@ -205,6 +225,85 @@ class Invoking:
             self._trace.add("refusal", target.arn, request_id=request_id, reason=place)
             self._count(target, self._plane.clock.now(), ("Throttles", 1, "Count"))
             raise throttled(place)
+        run = self._begin(
+            target,
+            payload,
+            key=key,
+            place=place,
+            limits=limits,
+            request_id=request_id,
+            trace=trace,
+            client_context=client_context,
+            sink=sink,
+        )
+        lasts = self._faults.duration(function.arn)
+        if lasts >= blueprint.timeout and strike is None:
+            strike, lasts = "timeout", blueprint.timeout
+        try:
+            ending = await self._plane.fleet.serve(
+                key,
+                blueprint,
+                run.event,
+                place=place,
+                is_reserved=function.reserved_concurrency is not None,
+                strike=strike,
+                lasts=lasts,
+                is_hurried=is_hurried and not self._is_virtual,
+            )
+        except RestoreFailed as failed:
+            run.step.details["error"] = str(failed)
+            raise unrestored(failed) from failed
+        return self._end(run, ending)
+
+    def run_at_once(self, target: Target, payload: bytes, *, request_id: str, done: Callable[[Ran], None]) -> bool:
+        """As `run` for a request from outside that is hurried, where nothing has to be waited for before the handler.
+
+        `done` is called the moment it has answered. False, and nothing done, wherever that is not so.
+        """
+        function, version = target.function, target.version
+        blueprint = self._blueprints.known(version)
+        if (
+            blueprint is None
+            or self._is_virtual
+            or version.state in ("Pending", "Failed")
+            or function.provisioned
+            or self._faults.concern(function.arn)
+        ):
+            return False
+        fleet = self._plane.fleet
+        key = target.key
+        environment = fleet.at_hand(key)
+        if environment is None:
+            return False
+        limits = self._limits(target)
+        # Looked at in this order, as asking for a rate counts.
+        if fleet.admit(key, limits) != "on-demand" or self._refused_by_rate(function, limits) is not None:
+            return False
+        run = self._begin(target, payload, key=key, place="on-demand", limits=limits, request_id=request_id)
+        fleet.start(
+            key,
+            environment,
+            run.event,
+            timeout=blueprint.timeout,
+            is_reserved=function.reserved_concurrency is not None,
+            done=lambda ending: done(self._end(run, ending)),
+        )
+        return True
+
+    def _begin(
+        self,
+        target: Target,
+        payload: bytes,
+        *,
+        key: Key,
+        place: Place,
+        limits: Limits,
+        request_id: str,
+        trace: str | None = None,
+        client_context: str | None = None,
+        sink: Callable[[bytes, str], None] | None = None,
+    ) -> _Run:
+        """Note that an invocation begins that was admitted."""
         started = self._plane.clock.now()
         segment = self._plane.ids.hex(16)
         attempt = self._records.attempts(request_id) + 1
@@ -217,41 +316,35 @@ class Invoking:
             client_context=client_context,
             sink=sink,
         )
-        busy = self._plane.fleet.busy(key)
-        lasts = self._faults.duration(function.arn)
-        if lasts >= blueprint.timeout and strike is None:
-            strike, lasts = "timeout", blueprint.timeout
-        try:
-            ending = await self._plane.fleet.serve(
-                key,
-                blueprint,
-                event,
-                place=place,
-                is_reserved=function.reserved_concurrency is not None,
-                strike=strike,
-                lasts=lasts,
-            )
-        except RestoreFailed as failed:
-            step.details["error"] = str(failed)
-            raise unrestored(failed) from failed
+        return _Run(target, event, step, started, attempt, place, limits, self._plane.fleet.busy(key))
+
+    def _end(self, run: _Run, ending: Ending) -> Ran:
+        """Note how it ended, now or as soon as that is known."""
         error = "Unhandled" if ending.is_error else None
-        step.details["error"] = error_of(ending)
-        if function.reserved_concurrency is None and place == "on-demand":
-            value = ("UnreservedConcurrentExecutions", busy.unreserved + 1.0, "Count")
-            self._metrics.count(started, function.region, "", value)
-        run = _Run(target, event, started, attempt, place, limits, busy)
-        if ending.rest is None:
+        run.step.details["error"] = error_of(ending)
+        if ending.close is not None:
+            # Whoever asks later what has happened is read after this.
+            asyncio.get_running_loop().call_soon(self._note_closed, run, ending.close)
+        elif ending.rest is None:
             self._note(run, ending)
         else:
             self._plane.clock.run(self._note_later(run, ending.rest))
-        outcome = Outcome(200, ending.payload, error, version.number, request_id)
+        outcome = Outcome(200, ending.payload, error, run.target.version.number, run.event.request_id)
         return Ran(outcome, ending.log, ending.is_streamed, ending.rest)
+
+    def _note_closed(self, run: _Run, close: Callable[[], Ending]) -> None:
+        self._note(run, close())
 
     async def _note_later(self, run: _Run, rest: Awaitable[Ending]) -> None:
         self._note(run, await rest)
 
     def _note(self, run: _Run, ending: Ending) -> None:
         """Count an invocation that is over, and keep it."""
+        assert ending.report is not None
+        function = run.target.function
+        if function.reserved_concurrency is None and run.place == "on-demand":
+            value = ("UnreservedConcurrentExecutions", run.busy.unreserved + 1.0, "Count")
+            self._metrics.count(run.started, function.region, "", value)
         self._count(
             run.target,
             run.started,
@@ -297,7 +390,7 @@ class Invoking:
 
     def _refused_by_rate(self, function: Function, limits: Limits) -> Reason | None:
         """Why a request is one too many in this second; there is no such thing where time stands still meanwhile."""
-        if isinstance(self._plane.clock, VirtualClock):
+        if self._is_virtual:
             return None
         now = self._plane.clock.now()
         if limits.reserved is not None:
@@ -437,6 +530,12 @@ def check_json(payload: bytes) -> None:
     """Raise `AwsFault` 400 when an event is not JSON."""
     if not payload:
         return
+    try:
+        text = payload.decode()
+        if _DECODER.raw_decode(text)[1] == len(text):
+            return
+    except ValueError:
+        pass  # it may have white space around it or be in UTF-16; if not, this says what is wrong with it
     try:
         json.loads(payload)
     except ValueError as error:

@@ -38,6 +38,9 @@ from lambdaform.local.ports import Clock
 
 LONGEST_SHUTDOWN = 2.5
 """Seconds that are waited at the end of the local AWS for extensions to end."""
+LINGER = 0.002
+"""Seconds of real time before an idle environment is frozen. To freeze and thaw it takes a tenth of the time of a
+short invocation; under a virtual clock it is frozen at once, so that nothing goes on in it while time stands still."""
 IDLE_LIFE = 600.0
 """Seconds an idle environment is kept; AWS promises nothing here and usually keeps them some minutes."""
 
@@ -178,18 +181,16 @@ class Fleet:
         is_reserved: bool,
         strike: Strike | None = None,
         lasts: float = 0.0,
+        is_hurried: bool = False,
     ) -> Ending:
         """Serve one admitted event in an idle environment, or in a new one. Raises `OSError` when none can be made.
 
         Where extensions go on after the answer, `rest` of what is returned is what it comes to in the end, without
         being waited for. A test may have declared a fault that strikes it, and how many seconds it `lasts` on the local
         AWS's clock.
-        Raises `RestoreFailed` when it cannot be restored from its version's snapshot.
+        Who is hurried calls `close` of what is returned, if it has one, in the same turn of the loop or the next: only
+        then the environment is free. Raises `RestoreFailed` when it cannot be restored from its version's snapshot.
         """
-        counter = self._provisioned if place == "provisioned" else self._on_demand
-        unreserved = int(place == "on-demand" and not is_reserved)
-        counter[(key.account, key.region, key.name)] += 1
-        self._unreserved[(key.account, key.region)] += unreserved
         pool = self._pools.get(key)
         if pool is None:
             pool = self._pools[key] = _Pool()
@@ -199,13 +200,14 @@ class Fleet:
             environment = self._make(key, blueprint)
         else:
             pool.idle.remove(environment)
-        pool.busy.add(environment)
-        give_back = functools.partial(self._give_back, pool, environment, counter, key, unreserved)
+        give_back = self._lend(pool, environment, key, place, is_reserved=is_reserved)
         try:
             async with self._clock.turn():
                 if environment.is_to_be_restored:
                     await self._restore(pool, key, environment)
-                ending = await environment.invoke(event, timeout=blueprint.timeout, strike=strike)
+                ending = await environment.invoke(
+                    event, timeout=blueprint.timeout, strike=strike, is_hurried=is_hurried and not lasts
+                )
                 if ending.rest is not None and not self._is_swept:
                     ending = await ending.rest  # under a virtual clock nothing else happens meanwhile
             if lasts:
@@ -215,11 +217,45 @@ class Fleet:
             give_back()
             raise
         if ending.rest is None:
-            give_back()
-            return ending
+            return _closing(ending, give_back)
         whole: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._clock.run(self._conclude(ending.rest, whole, environment, give_back))
         return attrs.evolve(ending, rest=whole)
+
+    def at_hand(self, key: Key) -> Environment | None:
+        """The environment that would serve an event on demand, if it can do that without anything to wait for."""
+        pool = self._pools.get(key)
+        environment = _first(pool, "on-demand") if pool is not None else None
+        if environment is None or not environment.is_at_hand:
+            return None
+        return environment if environment.idle_since > self._clock.now() - IDLE_LIFE else None
+
+    def start(
+        self,
+        key: Key,
+        environment: Environment,
+        event: Event,
+        *,
+        timeout: float,
+        is_reserved: bool,
+        done: Callable[[Ending], None],
+    ) -> None:
+        """As `serve` for who is hurried, in the environment that is `at_hand`; `done` gets the ending."""
+        pool = self._pools[key]
+        pool.idle.remove(environment)
+        give_back = self._lend(pool, environment, key, "on-demand", is_reserved=is_reserved)
+        environment.start(event, timeout=timeout, done=lambda ending: done(_closing(ending, give_back)))
+
+    def _lend(
+        self, pool: _Pool, environment: Environment, key: Key, place: Place, *, is_reserved: bool
+    ) -> Callable[[], None]:
+        """Count an environment as busy until what is returned is called."""
+        counter = self._provisioned if place == "provisioned" else self._on_demand
+        unreserved = int(place == "on-demand" and not is_reserved)
+        counter[(key.account, key.region, key.name)] += 1
+        self._unreserved[(key.account, key.region)] += unreserved
+        pool.busy.add(environment)
+        return functools.partial(self._give_back, pool, environment, counter, key, unreserved)
 
     async def _conclude(
         self,
@@ -382,6 +418,7 @@ class Fleet:
             work=self._clock.run,
             initialization="provisioned-concurrency" if provisioned else initialization,
             shares=self._shares,
+            linger=LINGER if self._is_swept else 0.0,
         )
 
     def _sweep_later(self) -> None:
@@ -406,6 +443,23 @@ class Fleet:
         for environment in expired(pool.idle, self._clock.now() - IDLE_LIFE):
             pool.idle.remove(environment)
             environment.retire()
+
+
+def _closing(ending: Ending, give_back: Callable[[], None]) -> Ending:
+    """An ending whose environment is free now, or as soon as it is closed."""
+    close = ending.close
+    if close is None:
+        give_back()
+        return ending
+
+    def closed() -> Ending:
+        try:
+            return close()
+        finally:
+            give_back()
+
+    ending.close = closed
+    return ending
 
 
 def _first(pool: _Pool, place: Place) -> Environment | None:

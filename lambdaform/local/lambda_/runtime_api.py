@@ -108,10 +108,12 @@ class RuntimeApi:
         self._server: Server | None = None
         self._parked: Connection | None = None
         self._request_id = ""
+        self._reply_target = ""
+        """Where the answer of the event at work is posted."""
 
     async def start(self) -> str:
         """Listen; returns `host:port` for AWS_LAMBDA_RUNTIME_API."""
-        self._server = await Server.start(self._dispatch, intakes=self._intake_of)
+        self._server = await Server.start(self._dispatch, intakes=self._intake_of, taken_by=_MODE)
         return self._server.address
 
     @property
@@ -126,6 +128,7 @@ class RuntimeApi:
         connection, self._parked = self._parked, None
         self._state = "busy"
         self._request_id = event.request_id
+        self._reply_target = f"{_PREFIX}invocation/{event.request_id}/response"
         headers = [
             # Without a content type AWS's client ends in a segmentation fault.
             ("Content-Type", "application/json"),
@@ -167,7 +170,10 @@ class RuntimeApi:
         return _Streaming(self._listener, connection, request.headers.get("content-type", "application/octet-stream"))
 
     def _dispatch(self, connection: Connection, request: Request) -> None:
-        asked = _read(request)
+        if request.target == self._reply_target and request.method == "POST":
+            asked: tuple[Ask, str] | None = "response", self._request_id
+        else:
+            asked = _read(request)
         if asked is None:
             if self._others is None or not self._others(connection, request):
                 text = f"no such call: {request.method} {request.path}"

@@ -28,7 +28,10 @@ TASK = "/var/task"
 
 
 class Sandbox:
-    """One at a time runs in it; its folder, with /tmp, outlives them. `remove` must be called in the end."""
+    """One at a time runs in it; its folder, with /tmp, outlives them. `remove` must be called in the end.
+
+    At rest they are frozen after `linger` seconds of real time: what comes at once need not thaw them.
+    """
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class Sandbox:
         take_extension_line: Callable[[str], None],
         on_extension_exit: Callable[[str, Process], None],
         shares: Shares | None = None,
+        linger: float = 0.0,
     ) -> None:
         self.process: Process | None = None
         """The runtime's."""
@@ -64,6 +68,7 @@ class Sandbox:
         self._peak = 0
         self._is_frozen = False
         self._freezing: asyncio.Handle | None = None
+        self._linger = linger
 
     @property
     def is_running(self) -> bool:
@@ -156,7 +161,10 @@ class Sandbox:
 
     def rest(self) -> None:
         """Freeze everything after this turn of the loop, so that the caller's answer goes out first."""
-        self._freezing = self._loop.call_soon(self._freeze)
+        if self._linger:
+            self._freezing = self._loop.call_later(self._linger, self._freeze)
+        else:
+            self._freezing = self._loop.call_soon(self._freeze)
 
     def wake(self) -> None:
         """Let everything go on."""

@@ -19,6 +19,10 @@ class Turns:
         self._most = most
         self._loop = asyncio.get_running_loop()
         self._turn: asyncio.Future[Turn] | None = None
+        self._limit = 0.0
+        """On the loop's clock."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._then: Callable[[Turn], None] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -38,23 +42,43 @@ class Turns:
         """Say what it came to; the first word counts. With `of`, only that turn."""
         if self._turn is not None and not self._turn.done() and (of is None or of is self._turn):
             self._turn.set_result(turn)
+            if self._then is not None:
+                action, self._then = self._then, None
+                if self._timer is not None:
+                    self._timer.cancel()
+                action(turn)
 
     async def wait(self, limit: float) -> Turn:
         """Wait for the turn under way, at most `limit` seconds of real time: handlers run in real time."""
-        assert self._turn is not None
-        timer = self._loop.call_later(max(limit, 0.0), self.resolve, "timeout")
-        watch = self._loop.call_later(_WATCH_AFTER, self._watch, self._turn)
+        turn = self._begin_to_watch(limit)
         try:
-            return await self._turn
+            return await turn
         finally:
-            timer.cancel()
-            watch.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def then(self, limit: float, action: Callable[[Turn], None]) -> None:
+        """Call `action` with what the turn under way comes to, in `limit` seconds at most, as soon as that is known."""
+        turn = self._begin_to_watch(limit)
+        if turn.done():
+            action(turn.result())
+        else:
+            self._then = action
+
+    def _begin_to_watch(self, limit: float) -> asyncio.Future[Turn]:
+        assert self._turn is not None
+        self._limit = self._loop.time() + limit
+        self._timer = self._loop.call_later(max(min(limit, _WATCH_AFTER), 0.0), self._watch, self._turn)
+        return self._turn
 
     def _watch(self, turn: asyncio.Future[Turn]) -> None:
-        """Look at the memory held every few milliseconds while something is at work, and end it above its size."""
+        """Look at the clock, and at the memory held, every few milliseconds while something is at work."""
         if turn.done():
             return
-        if self._memory() > self._most:
+        left = self._limit - self._loop.time()
+        if left <= 0:
+            self.resolve("timeout")
+        elif self._memory() > self._most:
             self.resolve("out-of-memory")
-            return
-        self._loop.call_later(_WATCH_EVERY, self._watch, turn)
+        else:
+            self._timer = self._loop.call_later(min(left, _WATCH_EVERY), self._watch, turn)
