@@ -29,6 +29,7 @@ from lambdaform.local.faults import Faults
 from lambdaform.local.folders import PrivateFolder, remove_abandoned
 from lambdaform.local.http import Server, answering
 from lambdaform.local.lambda_ import concurrency, snap_start
+from lambdaform.local.lambda_.anticipation import Anticipation
 from lambdaform.local.lambda_.blueprints import Blueprints
 from lambdaform.local.lambda_.code import CodeStore
 from lambdaform.local.lambda_.cpu import Shares
@@ -37,12 +38,14 @@ from lambdaform.local.lambda_.express import Express
 from lambdaform.local.lambda_.functions import became_active
 from lambdaform.local.lambda_.invoking import Invoking
 from lambdaform.local.lambda_.metrics import Metrics
+from lambdaform.local.lambda_.naming import LATEST
 from lambdaform.local.lambda_.plane import Plane
 from lambdaform.local.lambda_.processes import Executing, Parents, Spawner, assemble_runtime, has_aws_client
 from lambdaform.local.lambda_.records import Records
 from lambdaform.local.lambda_.running import Fleet, Key
 from lambdaform.local.lambda_.service import Lambda
 from lambdaform.local.lambda_.store import Snapshot, Store
+from lambdaform.local.lambda_.values import Function, Version
 from lambdaform.local.logs import Logs, LogStore, Subscriptions
 from lambdaform.local.logs.store import Writer
 from lambdaform.local.persistence import Kept, Persistence
@@ -159,6 +162,9 @@ class LocalAws:
         self.invoking = Invoking(
             self.plane, self.blueprints, self.records, faults=self.faults, trace=self.trace, metrics=self.metrics
         )
+        self._anticipation: Anticipation | None = None
+        if options.clock == "system":
+            self._anticipation = self._anticipating()
         self.plumbing.connect(self.invoking, permits=self.invoking.permits)
         self.keys = Keys()
         self.urls = Urls(self.plane, self.invoking, self.keys)
@@ -229,6 +235,18 @@ class LocalAws:
         except OSError as error:
             self.refused["share of the processor"] = error.strerror or str(error)
             return None
+
+    def _anticipating(self) -> Anticipation:
+        """Have the next environments made of what is deployed and of what is started."""
+
+        async def make(function: Function, version: Version, blueprint: Blueprint) -> None:
+            key = Key(function.account, function.region, function.name, version.number, version.generation)
+            await self.fleet.make_ahead(key, blueprint)
+
+        made = Anticipation(find=self.store.functions.get, blueprint=self.blueprints.of, make=make)
+        self.plane.settled.tell = lambda key: made.expect(*key, LATEST)
+        self.fleet.started = lambda key: made.expect(key.account, key.region, key.name, key.version)
+        return made
 
     async def _listen(self, before: int | None) -> Server:
         """Listen where the addresses handed out before say, else where asked, else, by default, anywhere."""
@@ -328,6 +346,8 @@ class LocalAws:
         """End every process and remove every file of it."""
         if self._server is not None:
             self._server.close()
+        if self._anticipation is not None:
+            self._anticipation.close()
         await self.fleet.close()
         await self.spawner.close()
         if self._shares is not None:

@@ -222,9 +222,17 @@ class Connection(asyncio.Protocol):
         """Whether the client is still there."""
         return self._transport is not None and not self._transport.is_closing()
 
-    def answer(self, response: Response) -> None:
-        """Send a whole answer; the next request of this connection is handed out after it."""
+    def answer(self, response: Response, *, whole: bytes | None = None) -> None:
+        """Send a whole answer; the next request of this connection is handed out after it.
+
+        `whole` is what goes out where the connection is kept, if that is known.
+        """
         body = response.body
+        if whole is not None and self._keep_alive:
+            if self._transport is not None:
+                self._transport.write(whole)
+            self._done()
+            return
         if not isinstance(body, bytes):
             raise TypeError("a streamed answer goes through `begin`, `chunk` and `finish`")
         head = self._head(response.status, response.headers, length=len(body))
@@ -266,27 +274,8 @@ class Connection(asyncio.Protocol):
         self._dispatch(self, request)
 
     def _head(self, status: int, headers: Sequence[tuple[str, str]], *, length: int | None) -> bytes:
-        lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}", f"Server: {_SERVER}"]
-        has_length = False
-        for name, value in headers:
-            lowered = name.lower()
-            if lowered == "content-length":
-                # Only an answer to HEAD may name a length other than its body's.
-                if self._current is None or self._current.method != "HEAD":
-                    continue
-                has_length = True
-            elif lowered in ("transfer-encoding", "connection"):
-                continue
-            if "\n" in value or "\r" in value:  # a value from outside must not begin a header of its own
-                value = value.replace("\r", " ").replace("\n", " ")
-            lines.append(f"{name}: {value}")
-        if length is None:
-            lines.append("Transfer-Encoding: chunked")
-        elif not has_length and status not in _WITHOUT_BODY:
-            lines.append(f"Content-Length: {length}")
-        if not self._keep_alive:
-            lines.append("Connection: close")
-        return "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n"
+        is_head = self._current is not None and self._current.method == "HEAD"
+        return _head(status, headers, length=length, is_head=is_head, is_kept=self._keep_alive)
 
     def _done(self) -> None:
         self._current = None
@@ -312,6 +301,45 @@ class Connection(asyncio.Protocol):
                 self._transport.write(text.encode("utf-8", "replace"))
             self._transport.close()
         self._waiting.clear()
+
+
+class Ready:
+    """An answer that is always the same, made once. Its status is one that has a body."""
+
+    def __init__(self, status: int, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> None:
+        self._response = Response(status, body, headers)
+        self._whole = _head(status, headers, length=len(body), is_head=False, is_kept=True) + body
+
+    def send(self, connection: Connection) -> None:
+        """Answer what a connection waits for, which is no HEAD."""
+        connection.answer(self._response, whole=self._whole)
+
+
+def _head(
+    status: int, headers: Sequence[tuple[str, str]], *, length: int | None, is_head: bool, is_kept: bool
+) -> bytes:
+    """What comes before an answer's body; `is_head` where there is none because of the request's method."""
+    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}", f"Server: {_SERVER}"]
+    has_length = False
+    for name, value in headers:
+        lowered = name.lower()
+        if lowered == "content-length":
+            # Only an answer to HEAD may name a length other than its body's.
+            if not is_head:
+                continue
+            has_length = True
+        elif lowered in ("transfer-encoding", "connection"):
+            continue
+        if "\n" in value or "\r" in value:  # a value from outside must not begin a header of its own
+            value = value.replace("\r", " ").replace("\n", " ")
+        lines.append(f"{name}: {value}")
+    if length is None:
+        lines.append("Transfer-Encoding: chunked")
+    elif not has_length and status not in _WITHOUT_BODY:
+        lines.append(f"Content-Length: {length}")
+    if not is_kept:
+        lines.append("Connection: close")
+    return "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n"
 
 
 def answering(handler: Handler) -> Dispatch:

@@ -97,6 +97,8 @@ class Environment:
         self._restored_at = 0.0
         self._restore_limit = restore_limit
         self._limiting: asyncio.TimerHandle | None = None
+        self._preparation: asyncio.Future[None] | None = None
+        """Done when the process that was made ahead is there, or could not be started."""
         self.copies: Copies | None = None
         """What environments are restored from, where this one is a snapshot."""
         self._source: Copies | None = None
@@ -157,7 +159,7 @@ class Environment:
     @property
     def is_ready(self) -> bool:
         """Whether a process is initialised and waiting."""
-        return self._sandbox.is_running
+        return self._sandbox.is_running and self._preparation is None
 
     @property
     def is_at_hand(self) -> bool:
@@ -179,6 +181,19 @@ class Environment:
     def is_retired(self) -> bool:
         """Whether it was told to end."""
         return self._is_retired
+
+    async def prepare(self) -> None:
+        """Have a process that waits, with nothing of the function's loaded yet, until `invoke` or `initialise`."""
+        self._preparation = self._loop.create_future()
+        try:
+            await self._launch(is_held=True)
+        except OSError:
+            self._drop_process()  # who needs it tries again, and hears why not
+        finally:
+            self._preparation.set_result(None)
+        if self._is_retired:
+            self._drop_process()
+            self._sandbox.remove()
 
     async def initialise(self) -> bool:
         """INIT ahead of any event, as provisioned concurrency does. False when it failed; the reason is in the log."""
@@ -243,7 +258,7 @@ class Environment:
                 self._drop_process()
         was_cold = self.served == 0 and self._is_fresh
         self.served += 1
-        again = not self._sandbox.is_running or (self._company is not None and self._company.failure is not None)
+        again = not self.is_ready or (self._company is not None and self._company.failure is not None)
         if again and self._is_fresh:
             again = await self._first_init() is not None
         invocation = self._begin(event, timeout, was_cold)
@@ -296,8 +311,9 @@ class Environment:
         """The answer first, where there is one and nothing else to wait for."""
         if turn != "ready" or self._company is not None or not self.is_ready:
             return self._end(invocation, turn)
-        close = functools.partial(self._end, invocation, turn)
-        return invocation.ending(self._answer(invocation, turn), None, log="", close=close)
+        answer = self._answer(invocation, turn)
+        close = functools.partial(self._end, invocation, turn, answer)
+        return invocation.ending(answer, None, log="", close=close)
 
     def _strike(self, strike: Strike, invocation: Invocation) -> None:
         """Let a declared fault happen."""
@@ -380,7 +396,12 @@ class Environment:
 
     async def _start_process(self, limit: float) -> Turn:
         """Start a process and wait until it asks for its first event, fails, or `limit` seconds have passed."""
-        self._drop_process()
+        preparation, self._preparation = self._preparation, None
+        if preparation is not None:
+            await preparation
+        is_prepared = preparation is not None and self._sandbox.is_running
+        if not is_prepared:
+            self._drop_process()
         blueprint = self.blueprint
         if blueprint.launch.flaw is not None:
             self._turns.resolve("unstartable")
@@ -390,21 +411,10 @@ class Environment:
         self._is_initialising = True
         if blueprint.extensions:
             self._company = Company(blueprint, self._log, self._check)
-        self._api = RuntimeApi(self, others=self._take)
-        environ: dict[str, str] = {
-            "AWS_LAMBDA_INITIALIZATION_TYPE": self.initialization,
-            "AWS_LAMBDA_RUNTIME_API": await self._api.start(),
-        }
-        if self.initialization != "snap-start":  # a snapshot cannot know in which environments it will be restored
-            environ["AWS_LAMBDA_LOG_STREAM_NAME"] = self.stream
-        if self.copies is not None:
-            # What runs beside the runtime cannot be copied with it.
-            channel = self.copies.theirs.fileno() if not blueprint.extensions else None
-            await self._sandbox.start(environ, channel=channel)
-            self.copies.theirs.close()
+        if is_prepared:
+            self._sandbox.begin()
         else:
-            source = self._source if self._source is not None and self._source.flaw is None else None
-            await self._sandbox.start(environ, starter=source)
+            await self._launch()
         if self._is_retired:
             self._sandbox.kill()
         company = self._company
@@ -417,6 +427,24 @@ class Environment:
             if self._company.is_empty:
                 self._company = None
         return turn
+
+    async def _launch(self, *, is_held: bool = False) -> None:
+        """Start a process, which waits with the function's code where it `is_held`. Raises `OSError`."""
+        self._api = RuntimeApi(self, others=self._take)
+        environ: dict[str, str] = {
+            "AWS_LAMBDA_INITIALIZATION_TYPE": self.initialization,
+            "AWS_LAMBDA_RUNTIME_API": await self._api.start(),
+        }
+        if self.initialization != "snap-start":  # a snapshot cannot know in which environments it will be restored
+            environ["AWS_LAMBDA_LOG_STREAM_NAME"] = self.stream
+        if self.copies is not None:
+            # What runs beside the runtime cannot be copied with it.
+            channel = self.copies.theirs.fileno() if not self.blueprint.extensions else None
+            await self._sandbox.start(environ, channel=channel)
+            self.copies.theirs.close()
+        else:
+            source = self._source if self._source is not None and self._source.flaw is None else None
+            await self._sandbox.start(environ, starter=source, is_held=is_held)
 
     def _take(self, connection: Connection, request: Request) -> bool:
         """Answer what an extension asks. Internal ones are known of only when they register."""
@@ -433,7 +461,7 @@ class Environment:
 
     # INVOKE
 
-    def _end(self, invocation: Invocation, turn: Turn) -> Ending:
+    def _end(self, invocation: Invocation, turn: Turn, answer: Answer | None = None) -> Ending:
         """Turn what happened into the invocation's answer, write the closing log lines, and rest or reset.
 
         Where there are extensions all but the answer follows when they are done.
@@ -442,7 +470,7 @@ class Environment:
         took = invocation.took(turn)
         if turn == "exited" and self._reply is not None and self._reply.error_type is None:
             turn = "ready"  # it answered and left: the answer counts
-        answer = self._answer(invocation, turn)
+        answer = answer or self._answer(invocation, turn)
         report = self._report(invocation, answer, took)
         if self._company is not None:
             ending = invocation.ending(answer, report, log=self._log.text())

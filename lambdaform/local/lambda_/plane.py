@@ -47,6 +47,13 @@ class Generations:
         return str(self.last)
 
 
+@attrs.define(eq=False)
+class Settled:
+    """Tells of functions that have settled after a change, by their keys."""
+
+    tell: Callable[[Key], None] = attrs.field(default=lambda _: None)
+
+
 @attrs.frozen(eq=False)
 class Plane:
     """The control plane's surroundings; one per local AWS."""
@@ -64,6 +71,7 @@ class Plane:
     settle_after: float = 0.0
     """Seconds a new or changed function stays Pending or InProgress, an event source mapping Creating, Updating and so
     on; 0 is until the next turn of the loop."""
+    settled: Settled = attrs.field(factory=lambda: Settled(), init=False)
     generations: Generations = attrs.field(factory=Generations, init=False)
 
     def new_generation(self) -> str:
@@ -154,7 +162,12 @@ class Plane:
 
     def revise(self, key: Key, change: Callable[[Function], Function]) -> None:
         """Do `change` to a function once it has settled."""
-        self.once_settled(lambda: self.store.change(key, change))
+
+        def settle() -> None:
+            self.store.change(key, change)
+            self.settled.tell(key)
+
+        self.once_settled(settle)
 
     def once_settled(self, action: Callable[[], None]) -> None:
         """Do something a turn of the loop from now, or `settle_after` seconds."""

@@ -80,6 +80,8 @@ class Order:
     """The Python to run under; the local AWS's own when None."""
     arguments: Sequence[str] = ()
     """A program to become, with its arguments, instead of running Python code."""
+    is_held: bool = False
+    """Whether it waits for the gate with everything done but loading the function's code."""
     channel: int | None = None
     """The end of a socket over which a process that is a snapshot is asked for copies; stays the caller's to close."""
 
@@ -151,6 +153,8 @@ class Spawner(Starter, Protocol):
 
     is_ours: bool
     """Whether the runtime client in the processes is our small one instead of AWS's."""
+    can_hold: bool
+    """Whether it takes orders that are held."""
 
     @property
     def isolation(self) -> str:
@@ -175,6 +179,7 @@ class Forking:
     """Forks from one prepared parent. Linux only: AWS ships the runtime client for nothing else."""
 
     is_ours = False
+    can_hold = True
 
     def __init__(
         self, folder: Path, *, wanted: Literal["auto", "processes"] = "auto", interpreter: str | None = None
@@ -243,6 +248,10 @@ class Forking:
             assert gate is not None
             message["companions"] = [{"program": each.program, "env": dict(each.environ)} for each in companions]
             descriptors += [gate, *(each.log for each in companions)]
+        elif order.is_held:
+            assert gate is not None
+            message["is_held"] = True
+            descriptors.append(gate)
         elif order.channel is not None and not order.arguments:
             descriptors.append(order.channel)
         socket.send_fds(self._control, [json.dumps(message).encode()], descriptors)
@@ -342,6 +351,7 @@ class Parents:
     """
 
     is_ours = False
+    can_hold = True
 
     def __init__(self, folder: Path, *, wanted: Literal["auto", "processes"] = "auto") -> None:
         self._folder = folder
@@ -402,6 +412,7 @@ class Executing:
     """Starts each process afresh with our small runtime client, where AWS's is missing or a fork is unsafe."""
 
     is_ours = True
+    can_hold = False
     isolation = "processes"
     refused: Mapping[str, str] = {}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 
 import attrs
@@ -39,13 +39,13 @@ class Records:
     def __init__(self) -> None:
         self._records: deque[Record] = deque()
         self._size = 0
-        self._attempts: Counter[str] = Counter()
+        self._attempts: dict[str, int] = {}
 
     def add(self, record: Record) -> None:
         """Keep a record; the oldest ones go when there are too many, or too large ones."""
         self._records.append(record)
         self._size += _size(record)
-        self._attempts[record.request_id] += 1
+        self._attempts[record.request_id] = self._attempts.get(record.request_id, 0) + 1
         while len(self._records) > MOST_RECORDS or (self._size > MOST_BYTES and len(self._records) > 1):
             oldest = self._records.popleft()
             self._size -= _size(oldest)
@@ -55,7 +55,7 @@ class Records:
 
     def attempts(self, request_id: str) -> int:
         """How often a request id has run among the last records."""
-        return self._attempts[request_id]
+        return self._attempts.get(request_id, 0)
 
     def of(self, name: str | None) -> Sequence[Record]:
         """The records of a function, by name or ARN; all of them for None."""

@@ -28,6 +28,7 @@ from lambdaform.local.lambda_.admission import (
     Use,
     decide_admission,
 )
+from lambdaform.local.lambda_.anticipation import MOST
 from lambdaform.local.lambda_.blueprint import Blueprint, LogWriter
 from lambdaform.local.lambda_.cpu import Shares
 from lambdaform.local.lambda_.endings import Ending, FailedInit, Turn
@@ -132,6 +133,10 @@ class Fleet:
         self._unreserved: Counter[tuple[str, str]] = Counter()
         self._scaling: dict[tuple[str, str, str], Bucket] = {}
         self._sweeping = False
+        self._next: dict[Key, Environment] = {}
+        """Environments that were made ahead, the oldest first."""
+        self.started: Callable[[Key], None] = lambda _: None
+        """Told of each environment that is made because an event needs it."""
         folder.mkdir(parents=True, exist_ok=True)
 
     def admit(self, key: Key, limits: Limits) -> Place | Reason:
@@ -197,7 +202,8 @@ class Fleet:
         self._recycle(pool)
         environment = _first(pool, place)
         if environment is None:
-            environment = self._make(key, blueprint)
+            environment = self._next.pop(key, None) or self._make(key, blueprint)
+            self.started(key)
         else:
             pool.idle.remove(environment)
         give_back = self._lend(pool, environment, key, place, is_reserved=is_reserved)
@@ -286,6 +292,15 @@ class Fleet:
             pool.idle.append(environment)
             self._sweep_later()
 
+    async def make_ahead(self, key: Key, blueprint: Blueprint) -> None:
+        """Have what is needed for the next environment, as far as that can be without the function's code."""
+        if key in self._next or not self._spawner.can_hold or blueprint.launch.arguments or blueprint.extensions:
+            return
+        environment = self._next[key] = self._make(key, blueprint)
+        while len(self._next) > MOST:
+            self._next.pop(next(iter(self._next))).retire(at_once=True)
+        await environment.prepare()
+
     async def prepare(self, key: Key, blueprint: Blueprint, count: int) -> bool:
         """Have `count` environments initialised and idle, as provisioned concurrency; False when an INIT fails."""
         pool = self._pools.setdefault(key, _Pool())
@@ -350,6 +365,8 @@ class Fleet:
 
         Extensions hear of it, where it is not to be `at_once`.
         """
+        for key in [key for key in self._next if is_stale(key)]:
+            self._next.pop(key).retire(at_once=True)
         for key in [key for key in self._pools if is_stale(key)]:
             pool = self._pools.pop(key)
             pool.is_retired = True
@@ -372,6 +389,9 @@ class Fleet:
     async def close(self) -> None:
         """End everything; extensions get the time they have for that."""
         every = [each for _, each in self.environments()]
+        for environment in self._next.values():
+            environment.retire(at_once=True)
+        self._next.clear()
         for pool in self._pools.values():
             pool.is_retired = True
             pool.drop_snapshot()

@@ -69,6 +69,9 @@ class Sandbox:
         self._is_frozen = False
         self._freezing: asyncio.Handle | None = None
         self._linger = linger
+        self._rests_at: float | None = None
+        """When it is to be frozen, on the loop's clock."""
+        self._lingering: asyncio.TimerHandle | None = None
 
     @property
     def is_running(self) -> bool:
@@ -76,12 +79,18 @@ class Sandbox:
         return self.process is not None and not self.process.exited.done()
 
     async def start(
-        self, environ: Mapping[str, str], *, starter: Starter | None = None, channel: int | None = None
+        self,
+        environ: Mapping[str, str],
+        *,
+        starter: Starter | None = None,
+        channel: int | None = None,
+        is_held: bool = False,
     ) -> None:
         """Start the runtime with these variables beside the blueprint's. Raises `OSError`.
 
         Another starter than the machine's makes it a copy of a snapshot; a snapshot gets the channel for that.
-        Where there are extensions they are started, and the runtime goes on at `begin`.
+        Where there are extensions they are started, and the runtime goes on at `begin`. One that `is_held` goes on
+        there as well, with the function's code.
         """
         blueprint = self._blueprint
         scratch = self._folder / "tmp"
@@ -96,6 +105,8 @@ class Sandbox:
         self._outputs = [output]
         gate: int | None = None
         companions: list[Companion] = []
+        if is_held:
+            gate, self._gate = os.pipe()
         if blueprint.extensions:
             shown = {key: value for key, value in environ.items() if key not in HIDDEN}
             gate, self._gate = os.pipe()
@@ -118,6 +129,7 @@ class Sandbox:
                 interpreter=blueprint.interpreter,
                 arguments=blueprint.launch.arguments,
                 channel=channel,
+                is_held=is_held,
             )
             process = self.process = await (starter or self._spawner).spawn(
                 order, output.write_end, companions=companions, gate=gate
@@ -136,7 +148,7 @@ class Sandbox:
                 extension.exited.add_done_callback(exited)
 
     def begin(self) -> None:
-        """Let the runtime go on, which was held back for the extensions."""
+        """Let the runtime go on, which was held back."""
         if self._gate is not None:
             with contextlib.suppress(BrokenPipeError):  # it has ended already
                 os.write(self._gate, b"!")
@@ -161,13 +173,26 @@ class Sandbox:
 
     def rest(self) -> None:
         """Freeze everything after this turn of the loop, so that the caller's answer goes out first."""
-        if self._linger:
-            self._freezing = self._loop.call_later(self._linger, self._freeze)
-        else:
+        if not self._linger:
             self._freezing = self._loop.call_soon(self._freeze)
+            return
+        self._rests_at = self._loop.time() + self._linger
+        if self._lingering is None:
+            self._lingering = self._loop.call_at(self._rests_at, self._linger_on)
+
+    def _linger_on(self) -> None:
+        """Freeze, if nothing came meanwhile; one timer serves for all that comes one after the other."""
+        self._lingering = None
+        if self._rests_at is None:
+            return
+        if self._loop.time() >= self._rests_at:
+            self._freeze()
+        else:
+            self._lingering = self._loop.call_at(self._rests_at, self._linger_on)
 
     def wake(self) -> None:
         """Let everything go on."""
+        self._rests_at = None
         if self._freezing is not None:
             self._freezing.cancel()
             self._freezing = None
@@ -179,7 +204,7 @@ class Sandbox:
                 self._family.resume()
 
     def _freeze(self) -> None:
-        self._freezing = None
+        self._freezing, self._rests_at = None, None
         if self.process is not None:
             self._is_frozen = True
             for process in self._running():
@@ -196,7 +221,7 @@ class Sandbox:
     def measure(self) -> int:
         """The most memory seen so far, in whole MB."""
         if self._family is not None:
-            self._family.memory()
+            self._family.glance()
             self._peak = max(self._peak, self._family.peak)
         if self.process is not None:
             self._peak = max(self._peak, self.process.peak)
@@ -234,6 +259,10 @@ class Sandbox:
         if self._freezing is not None:
             self._freezing.cancel()
             self._freezing = None
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
+        self._rests_at = None
         for process in self._running():
             process.kill()
         self.process, self.extensions = None, {}

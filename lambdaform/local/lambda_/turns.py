@@ -9,6 +9,10 @@ from lambdaform.local.lambda_.endings import Turn
 
 _WATCH_AFTER = 0.01
 _WATCH_EVERY = 0.005
+_WATCH_LEAST = 0.05
+_GROWTH = 4e9
+"""Bytes a second that the processes of an environment can get hold of, at most: no need to look before they could have
+used what they have left."""
 
 
 class Turns:
@@ -20,7 +24,8 @@ class Turns:
         self._loop = asyncio.get_running_loop()
         self._turn: asyncio.Future[Turn] | None = None
         self._limit = 0.0
-        """On the loop's clock."""
+        self._look_at = 0.0
+        """Both on the loop's clock."""
         self._timer: asyncio.TimerHandle | None = None
         self._then: Callable[[Turn], None] | None = None
 
@@ -44,41 +49,46 @@ class Turns:
             self._turn.set_result(turn)
             if self._then is not None:
                 action, self._then = self._then, None
-                if self._timer is not None:
-                    self._timer.cancel()
                 action(turn)
 
     async def wait(self, limit: float) -> Turn:
         """Wait for the turn under way, at most `limit` seconds of real time: handlers run in real time."""
-        turn = self._begin_to_watch(limit)
-        try:
-            return await turn
-        finally:
-            if self._timer is not None:
-                self._timer.cancel()
+        return await self._watched(limit)
 
     def then(self, limit: float, action: Callable[[Turn], None]) -> None:
         """Call `action` with what the turn under way comes to, in `limit` seconds at most, as soon as that is known."""
-        turn = self._begin_to_watch(limit)
+        turn = self._watched(limit)
         if turn.done():
             action(turn.result())
         else:
             self._then = action
 
-    def _begin_to_watch(self, limit: float) -> asyncio.Future[Turn]:
+    def _watched(self, limit: float) -> asyncio.Future[Turn]:
         assert self._turn is not None
-        self._limit = self._loop.time() + limit
-        self._timer = self._loop.call_later(max(min(limit, _WATCH_AFTER), 0.0), self._watch, self._turn)
+        now = self._loop.time()
+        self._limit = now + limit
+        self._look_at = now + max(min(limit, _WATCH_AFTER), 0.0)
+        # A timer of the turn before goes on, if it is early enough: to set one takes longer than to be woken once.
+        if self._timer is None or self._timer.when() > self._look_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(self._look_at, self._watch)
         return self._turn
 
-    def _watch(self, turn: asyncio.Future[Turn]) -> None:
+    def _watch(self) -> None:
         """Look at the clock, and at the memory held, every few milliseconds while something is at work."""
-        if turn.done():
+        self._timer = None
+        if not self.is_open:
             return
-        left = self._limit - self._loop.time()
-        if left <= 0:
+        now = self._loop.time()
+        if now >= self._limit:
             self.resolve("timeout")
-        elif self._memory() > self._most:
-            self.resolve("out-of-memory")
-        else:
-            self._timer = self._loop.call_later(min(left, _WATCH_EVERY), self._watch, turn)
+            return
+        if now >= self._look_at:
+            held = self._memory()
+            if held > self._most:
+                self.resolve("out-of-memory")
+                return
+            pause = min(max((self._most - held) / _GROWTH, _WATCH_EVERY), _WATCH_LEAST)
+            self._look_at = min(self._limit, now + pause)
+        self._timer = self._loop.call_at(self._look_at, self._watch)

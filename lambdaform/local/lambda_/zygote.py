@@ -250,6 +250,7 @@ class Parent:
             os.closerange(KEPT_FROM + len(kept), 1 << 20)
         os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)  # the lowest free descriptor is 0
         order["kept"] = kept
+        order["gate"] = kept.pop() if order.get("is_held") else None
         order["channel"] = kept[0] if kept and not order.get("companions") else None
         return order
 
@@ -344,6 +345,7 @@ def become(order: dict[str, Any], parts: list[str] | None, client: str) -> None:
     original = copying.Original(order["channel"], parts) if order["channel"] is not None else None
     if client == "own":
         assert own is not None
+        await_event(order["gate"])
         own.main(original.wait if original is not None else None)
         return
     runtime: Any = importlib.import_module("awslambdaric.lambda_runtime_client")
@@ -355,7 +357,17 @@ def become(order: dict[str, Any], parts: list[str] | None, client: str) -> None:
     if "AWS_LAMBDA_LOG_FORMAT" in environ or "AWS_LAMBDA_LOG_LEVEL" in environ:
         bootstrap = importlib.reload(bootstrap)  # it reads both once, when it is imported
     made = runtime.LambdaRuntimeClient if original is None else restoring(runtime, original)
-    bootstrap.run(environ["_HANDLER"], made(environ["AWS_LAMBDA_RUNTIME_API"], hears_signals(order)))
+    client_made = made(environ["AWS_LAMBDA_RUNTIME_API"], hears_signals(order))
+    await_event(order["gate"])
+    bootstrap.run(environ["_HANDLER"], client_made)
+
+
+def await_event(gate: int | None) -> None:
+    """Where this process was made ahead, wait until there is something for it to do."""
+    if gate is not None:
+        if not os.read(gate, 1):
+            os._exit(0)  # nobody wants it any more
+        os.close(gate)
 
 
 def hears_signals(order: dict[str, Any]) -> bool:
