@@ -136,8 +136,9 @@ class SystemClock:
     async def _watching(self, look: Look) -> None:
         while True:
             began = time.monotonic()
-            if not await look(_PATIENCE):
-                await asyncio.sleep(max(0.0, _FRUITLESS - (time.monotonic() - began)))
+            # Also after a look that found something at once, others have their turn.
+            pause = 0.0 if await look(_PATIENCE) else _FRUITLESS - (time.monotonic() - began)
+            await asyncio.sleep(max(0.0, pause))
 
     async def sleep(self, seconds: float) -> None:
         """Wait that many seconds; not at all when there are none."""

@@ -34,8 +34,12 @@ MOST_RETRIES = 10
 """Retries without limit end here where there is an on-failure destination.
 https://docs.aws.amazon.com/lambda/latest/dg/kafka-retry-configurations.html"""
 TO_TOPIC = "kafka://"
+_AHEAD = 100
+"""Records of a lane read ahead, even where batches are smaller."""
 _LANELESS = 10
-"""Batches read ahead where nothing is in order."""
+"""So many times more are read ahead where nothing is in order."""
+_SOON = 0.1
+"""Seconds of real time between looks while a lane has too much waiting."""
 _END = 3.0
 """Seconds of real time a broker has to let go of its reader."""
 
@@ -235,7 +239,10 @@ class BrokerPoller:
             self._is_open, self._trouble, self._troubles = True, None, 0
         full = self._full()
         self._is_held_back = bool(full)
-        records = await self._reader.read(at_most=self._batch_size, full=full, patience=patience)
+        if full:
+            patience = min(patience, _SOON)  # one of them may have room any moment
+        at_most = max(self._batch_size, _AHEAD)
+        records = await self._reader.read(at_most=at_most, full=full, patience=patience)
         if not records or not self._is_running:
             return False
         kept = [record for record in records if self._reader.keeps(self._filters, record)]
@@ -251,8 +258,8 @@ class BrokerPoller:
     def _full(self) -> frozenset[str]:
         """The lanes of which enough is at hand."""
         counts = Counter(each.record.lane for each in self._waiting)
-        most = {"": self._batch_size * _LANELESS}
-        return frozenset(lane for lane, count in counts.items() if count >= most.get(lane, self._batch_size))
+        most = max(self._batch_size, _AHEAD)
+        return frozenset(lane for lane, count in counts.items() if count >= (most if lane else most * _LANELESS))
 
     async def _lose(self, trouble: Trouble) -> None:
         """Let go of a broker that cannot be read, and try again later, each time later than before."""
@@ -320,7 +327,8 @@ class BrokerPoller:
 
     async def _look_again(self) -> None:
         """There is room for what had to be left with the broker."""
-        await self._look(0.0)
+        while await self._look(0.0):
+            pass
 
     async def _work_off(self, batch: tuple[StreamRecord, ...], lanes: set[str]) -> None:
         """Try a batch until it is through or given up; its lanes stand still meanwhile."""

@@ -12,7 +12,18 @@ from lambdaform.local.pollers.brokers import Reader
 from lambdaform.local.ports import EventMapping, Json
 
 
-def why_not(source_arn: str, settings: Mapping[str, Json], address: Address | None) -> str | None:
+def is_installed(library: str) -> bool:
+    """Whether a package can be imported."""
+    return importlib.util.find_spec(library) is not None
+
+
+def why_not(
+    source_arn: str,
+    settings: Mapping[str, Json],
+    address: Address | None,
+    *,
+    is_installed: Callable[[str], bool] = is_installed,
+) -> str | None:
     """Why nothing is read by a mapping of a broker, in words; None when it is read."""
     kind = kind_of(source_arn, settings)
     if kind is None or kind not in NOT_READ:
@@ -24,7 +35,7 @@ def why_not(source_arn: str, settings: Mapping[str, Json], address: Address | No
     if _is_shared(kind, settings):
         return f"{beginning} in share groups (ConsumptionMode Queue)"
     scheme = SCHEMES[address.scheme]
-    if importlib.util.find_spec(scheme.library) is None:
+    if not is_installed(scheme.library):
         return f"{beginning} without {scheme.library}: pip install 'lambdaform[{scheme.extra}]'"
     return None
 
