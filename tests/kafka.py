@@ -45,7 +45,7 @@ class Kafka:
         reader.assign([TopicPartition(topic, number, 0) for number in range(4)])
         found = reader.consume(count, timeout=10)
         reader.close()
-        return [(each.key(), json.loads(each.value() or b"null")) for each in found]  # pyright: ignore
+        return [(each.key(), json.loads(each.value() or b"null")) for each in found]
 
     def committed(self, group: str, topic: str) -> Mapping[int, int]:
         """What a group has committed, by partition; nothing for those it has not."""

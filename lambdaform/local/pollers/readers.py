@@ -42,7 +42,7 @@ def why_not(
 
 def reader_of(mapping: EventMapping, address: Address) -> Reader:
     """What reads a mapping's source at an address; only where `why_not` has nothing against it."""
-    return _READERS[address.scheme](mapping, address)
+    return READERS[address.scheme](mapping, address)
 
 
 def _is_shared(kind: Kind, settings: Mapping[str, Json]) -> bool:
@@ -56,5 +56,5 @@ def _kafka(mapping: EventMapping, address: Address) -> Reader:
     return KafkaReader(mapping, address)
 
 
-_READERS: Mapping[str, Callable[[EventMapping, Address], Reader]] = {"kafka": _kafka, "kafka+ssl": _kafka}
+READERS: Mapping[str, Callable[[EventMapping, Address], Reader]] = {"kafka": _kafka, "kafka+ssl": _kafka}
 """By scheme: each of `SCHEMES` is here."""
