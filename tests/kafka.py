@@ -13,12 +13,14 @@ from typing import Any
 import attrs
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+QUIET: Mapping[str, str | int] = {"bootstrap.servers": "", "log_level": 3}
+
 
 @attrs.define(eq=False)
 class Kafka:
     """One cluster of one broker. Topics come to be with four partitions when they are first written to."""
 
-    _producer: Producer = attrs.field(factory=lambda: Producer({"bootstrap.servers": "", "test.mock.num.brokers": 1}))
+    _producer: Producer = attrs.field(factory=lambda: Producer({**QUIET, "test.mock.num.brokers": 1}))
 
     @property
     def address(self) -> str:
@@ -55,4 +57,4 @@ class Kafka:
         return {each.partition: each.offset for each in found if each.offset >= 0}
 
     def _consumer(self, group: str) -> Consumer:
-        return Consumer({"bootstrap.servers": self.address, "group.id": group, "enable.auto.commit": False})
+        return Consumer({**QUIET, "bootstrap.servers": self.address, "group.id": group, "enable.auto.commit": False})

@@ -41,6 +41,9 @@ GENERAL = (
         "a window without any record is passed over, one that ends early is told so by an invocation without records; "
         "AWS does not say what it does",
     ),
+    Difference("kafka: scaling", "every partition can be at work from the start; AWS begins with one reader for all"),
+    Difference("kafka: back-off", "failing batches wait 1 to 60 seconds, doubling; AWS does not say how long"),
+    Difference("virtual clock: brokers", "a real broker is read when the clock is moved: it does not know this time"),
     Difference("kinesis: SplitShard, MergeShards", "records are still written to the shards that were split or merged"),
     Difference("virtual clock: WaitTimeSeconds", "a receive that finds nothing answers at once"),
 )

@@ -149,6 +149,18 @@ def test_latest_begins_with_what_comes_after_the_mapping(reading: Reading) -> No
     assert reading.seen(name) == [["after"]]
 
 
+@fact("StartingPosition", "AT_TIMESTAMP begins at the end when nothing is as late", source=STARTING)
+def test_a_timestamp_after_the_last_record_begins_at_the_end(reading: Reading) -> None:
+    topic = unique("orders")
+    reading.kafka.send(topic, "before")
+    start = {"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": 4_000_000_000}
+    name, _ = reading.map(ECHO, topic, **start)
+    reading.kafka.send(topic, "after")
+    reading.virtual.advance(1)
+
+    assert reading.seen(name) == [["after"]]
+
+
 @fact("ConsumerGroupId", "a group goes on where it committed, whichever mapping comes", source=KAFKA)
 def test_a_group_goes_on_where_it_was(reading: Reading) -> None:
     topic, client = unique("orders"), reading.virtual.aws.client("lambda")
@@ -280,7 +292,7 @@ def test_events_and_lag_are_counted(reading: Reading) -> None:
     assert total(reading.virtual, "OffsetLag", statistic="Maximum", FunctionName=name) == 2
 
 
-@fact("LastProcessingResult", "says when the topic is not there", source=KAFKA)
+@fact("LastProcessingResult", "says why a broker cannot be read", source=KAFKA)
 def test_a_broker_that_does_not_answer_is_said(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("nobody")
     url = "msk=kafka://me:hush@127.0.0.1:9"

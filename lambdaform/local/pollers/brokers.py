@@ -68,7 +68,7 @@ class Reader(Protocol):
     """One source of one broker. Everything that talks to the broker may raise `Trouble`; it is opened again then."""
 
     name: str
-    """What is read and where, for people; without a password."""
+    """What is read, for people and the trace: the same from run to run."""
     most_at_once: int | None
     """Invocations at a time; None where lanes alone bound them."""
     tells_age: bool

@@ -8,17 +8,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import logging
 import ssl
 import time
-from collections.abc import Awaitable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, cast
 
 import attrs
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError, KafkaError
-from aiokafka.structs import TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from lambdaform.local.brokers import Address, servers_of
 from lambdaform.local.clock import iso
@@ -26,62 +24,26 @@ from lambdaform.local.event_sources import GROUPS
 from lambdaform.local.patterns import Pattern
 from lambdaform.local.pollers import filters
 from lambdaform.local.pollers.brokers import Trouble
+from lambdaform.local.pollers.kafka_client import (
+    Consumer,
+    Message,
+    Partition,
+    ended,
+    hush,
+    options_of,
+    partition_of,
+    said,
+    within,
+)
 from lambdaform.local.pollers.retries import StreamRecord
 from lambdaform.local.pollers.sources import seconds
 from lambdaform.local.ports import EventMapping, Json
 
-T = TypeVar("T")
-_ANSWER = 10.0
-"""Seconds of real time within which a broker answers, or is not there."""
 _JOIN = 30.0
 """Seconds of real time within which a group takes a member: it may wait for one that is gone without a word."""
 _CHECK = 5.0
 """Seconds of real time without records after which the broker is asked whether it is there still."""
 _TIMESTAMP_TYPES = ("CREATE_TIME", "LOG_APPEND_TIME")
-
-
-class _Partition(NamedTuple):
-    """As the library's own `TopicPartition`, which has no types."""
-
-    topic: str
-    partition: int
-
-
-class _Message(Protocol):
-    """A record as the library gives it."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    timestamp_type: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
-
-
-class _Consumer(Protocol):
-    """The part of the library's consumer that is used, with types."""
-
-    async def start(self) -> None: ...
-    async def stop(self) -> None: ...
-    def assign(self, partitions: Sequence[_Partition]) -> None: ...
-    def subscribe(self, topics: Sequence[str], *, listener: object) -> None: ...
-    def assignment(self) -> Collection[_Partition]: ...
-    async def getmany(
-        self, *partitions: _Partition, timeout_ms: int, max_records: int
-    ) -> Mapping[_Partition, Sequence[_Message]]: ...
-    async def committed(self, partition: _Partition) -> int | None: ...
-    async def commit(self, offsets: Mapping[_Partition, int]) -> None: ...
-    async def position(self, partition: _Partition) -> int: ...
-    def seek(self, partition: _Partition, offset: int) -> None: ...
-    async def beginning_offsets(self, partitions: Sequence[_Partition]) -> Mapping[_Partition, int]: ...
-    async def end_offsets(self, partitions: Sequence[_Partition]) -> Mapping[_Partition, int]: ...
-    async def offsets_for_times(self, timestamps: Mapping[_Partition, int]) -> Mapping[_Partition, _Found | None]: ...
-
-
-class _Found(Protocol):
-    offset: int
 
 
 @attrs.define(eq=False)
@@ -120,20 +82,18 @@ class KafkaReader:
         field = GROUPS["msk" if mapping.source_arn else "kafka"]
         config = cast(Mapping[str, Any], settings.get(field) or {})
         self._group = str(config.get("ConsumerGroupId") or mapping.uuid)
-        self.name = f"topic {self._topic} at {address}"
+        self.name = f"topic {self._topic}"
         servers = servers_of(settings) or address.hosts
         self._named_servers = ",".join(servers)
-        self._consumer: _Consumer | None = None
-        self._scout: _Consumer | None = None
+        self._consumer: Consumer | None = None
+        self._scout: Consumer | None = None
         """Has no group and reads nothing: asks about offsets without waiting behind a fetch."""
         self._producer: Any = None
-        self._progress: dict[_Partition, _Progress] = {}
-        self._ends: Mapping[_Partition, int] = {}
+        self._progress: dict[Partition, _Progress] = {}
+        self._ends: Mapping[Partition, int] = {}
         self._joined = asyncio.Event()
         self._heard_at = 0.0
-        # What goes wrong is said once, as the mapping's result; the library would say it ten times a second.
-        logging.getLogger("aiokafka").addHandler(logging.NullHandler())
-        logging.getLogger("aiokafka").propagate = False
+        hush()
 
     @property
     def failing(self) -> KafkaReader:
@@ -145,18 +105,18 @@ class KafkaReader:
     async def open(self) -> None:
         """Join the group, after fixing where it begins."""
         try:
-            await _within(self._open(), _JOIN)
+            await within(self._open(), _JOIN)
         except (KafkaError, OSError, ssl.SSLError) as error:
-            raise Trouble(f"cannot connect to {self._address}: {_said(error)}") from error
+            raise Trouble(f"cannot connect to {self._address}: {said(error)}") from error
 
     async def _open(self) -> None:
         partitions = await self._partitions()
-        self._scout = cast(_Consumer, AIOKafkaConsumer(**self._options()))
+        self._scout = cast(Consumer, AIOKafkaConsumer(**options_of(self._address)))
         await self._scout.start()
         await self._fix_start(partitions)
         self._joined.clear()
         consumer = AIOKafkaConsumer(
-            **self._options(),
+            **options_of(self._address),
             group_id=self._group,
             enable_auto_commit=False,
             # Partitions added later have nothing that could be missed but what is in them.
@@ -164,49 +124,34 @@ class KafkaReader:
             # A retried batch may take its time: what is known of a member is its heartbeat.
             max_poll_interval_ms=24 * 60 * 60 * 1000,
         )
-        self._consumer = cast(_Consumer, consumer)
+        self._consumer = cast(Consumer, consumer)
         await self._consumer.start()
         self._consumer.subscribe([self._topic], listener=_Listener(self))
         await self._joined.wait()
         self._heard_at = time.monotonic()
 
-    def _options(self) -> dict[str, Any]:
-        address = self._address
-        is_encrypted = address.scheme.endswith("+ssl")
-        options: dict[str, Any] = {
-            "bootstrap_servers": list(address.hosts),
-            "client_id": "lambdaform",
-            "request_timeout_ms": int(_ANSWER * 1000),
-            "security_protocol": "SSL" if is_encrypted else "PLAINTEXT",
-        }
-        if is_encrypted:
-            options["ssl_context"] = ssl.create_default_context()
-        if address.user is not None:
-            options["security_protocol"] = "SASL_SSL" if is_encrypted else "SASL_PLAINTEXT"
-            options |= {"sasl_mechanism": "PLAIN", "sasl_plain_username": address.user}
-            options["sasl_plain_password"] = address.password or ""
-        return options
-
-    async def _partitions(self) -> list[_Partition]:
+    async def _partitions(self) -> list[Partition]:
         """The topic's partitions. Raises `Trouble` when there is no such topic."""
-        admin: Any = AIOKafkaAdminClient(**self._options())
+        admin: Any = AIOKafkaAdminClient(**options_of(self._address))
         try:
             await admin.start()
             [found] = await admin.describe_topics([self._topic])
         finally:
-            await _ended(admin.close())
+            await ended(admin.close())
         numbers = sorted(int(each["partition"]) for each in found["partitions"])
         if not numbers:
             raise Trouble(f"there is no topic {self._topic} at {self._address}")
-        return [_partition(self._topic, number) for number in numbers]
+        return [partition_of(self._topic, number) for number in numbers]
 
-    async def _fix_start(self, partitions: Sequence[_Partition]) -> None:
+    async def _fix_start(self, partitions: Sequence[Partition]) -> None:
         """Commit the starting position of partitions that the group has never read.
 
         It is done before the group is joined, which takes seconds: LATEST is the end as of now.
         """
         assert self._scout is not None
-        consumer = cast(_Consumer, AIOKafkaConsumer(**self._options(), group_id=self._group, enable_auto_commit=False))
+        consumer = cast(
+            Consumer, AIOKafkaConsumer(**options_of(self._address), group_id=self._group, enable_auto_commit=False)
+        )
         try:
             await consumer.start()
             consumer.assign(partitions)
@@ -216,9 +161,9 @@ class KafkaReader:
         except (CommitFailedError, IllegalStateError):
             pass  # the group has members already: where it is, they know
         finally:
-            await _ended(consumer.stop())
+            await ended(consumer.stop())
 
-    async def _starts(self, partitions: Sequence[_Partition]) -> Mapping[_Partition, int]:
+    async def _starts(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         assert self._scout is not None
         match self._settings.get("StartingPosition"):
             case "LATEST":
@@ -238,11 +183,11 @@ class KafkaReader:
         self._progress.clear()
         for each in parts:
             if each is not None:
-                await _ended(each.stop())
+                await ended(each.stop())
 
     # Rebalances
 
-    def assigned(self, partitions: Collection[_Partition]) -> None:
+    def assigned(self, partitions: Collection[Partition]) -> None:
         """These are this member's now: those it had already go on where it was reading, the others at the commit."""
         for lost in set(self._progress) - set(partitions):
             del self._progress[lost]
@@ -266,17 +211,17 @@ class KafkaReader:
                 return await self._read_what_is_there(consumer, chosen, at_most)
             found = await consumer.getmany(*chosen, timeout_ms=int(patience * 1000), max_records=at_most)
             if not found and time.monotonic() - self._heard_at > _CHECK:
-                await _within(self._ask_ends(chosen))
+                await within(self._ask_ends(chosen))
         except (KafkaError, OSError) as error:
-            raise Trouble(f"cannot read from {self._address}: {_said(error)}") from error
+            raise Trouble(f"cannot read from {self._address}: {said(error)}") from error
         return self._taken(found)
 
     async def _read_what_is_there(
-        self, consumer: _Consumer, partitions: Sequence[_Partition], at_most: int
+        self, consumer: Consumer, partitions: Sequence[Partition], at_most: int
     ) -> Sequence[StreamRecord]:
         """Wait for records as long as the broker says that there are some."""
 
-        async def reading() -> Mapping[_Partition, Sequence[_Message]]:
+        async def reading() -> Mapping[Partition, Sequence[Message]]:
             await self._ask_ends(partitions)
             while any([await consumer.position(each) < self._ends.get(each, 0) for each in partitions]):
                 found = await consumer.getmany(*partitions, timeout_ms=100, max_records=at_most)
@@ -284,14 +229,14 @@ class KafkaReader:
                     return found
             return {}
 
-        return self._taken(await _within(reading()))
+        return self._taken(await within(reading()))
 
-    async def _ask_ends(self, partitions: Sequence[_Partition]) -> None:
+    async def _ask_ends(self, partitions: Sequence[Partition]) -> None:
         if self._scout is not None:
             self._ends = {**self._ends, **await self._scout.end_offsets(partitions)}
         self._heard_at = time.monotonic()
 
-    def _taken(self, found: Mapping[_Partition, Sequence[_Message]]) -> list[StreamRecord]:
+    def _taken(self, found: Mapping[Partition, Sequence[Message]]) -> list[StreamRecord]:
         taken: list[StreamRecord] = []
         for partition, messages in found.items():
             for message in messages:
@@ -321,7 +266,7 @@ class KafkaReader:
         """Commit what is through without a gap."""
         self._note(records)
         places = {_place(record)[0] for record in records}
-        offsets: dict[_Partition, int] = {}
+        offsets: dict[Partition, int] = {}
         for partition in places:
             progress = self._progress.get(partition)
             offset = None if progress is None else progress.through()
@@ -330,11 +275,11 @@ class KafkaReader:
         if not offsets or self._consumer is None:
             return
         try:
-            await _within(self._consumer.commit(offsets))
+            await within(self._consumer.commit(offsets))
         except (CommitFailedError, IllegalStateError):
             return  # another member has the partition since, and does the work again
         except (KafkaError, OSError) as error:
-            raise Trouble(f"cannot commit to {self._address}: {_said(error)}") from error
+            raise Trouble(f"cannot commit to {self._address}: {said(error)}") from error
 
     def _note(self, records: Sequence[StreamRecord]) -> None:
         for record in records:
@@ -426,12 +371,12 @@ class KafkaReader:
         key = record.event.get("key")
         try:
             if self._producer is None:
-                self._producer = AIOKafkaProducer(**self._options())
-                await _within(self._producer.start())
+                self._producer = AIOKafkaProducer(**options_of(self._address))
+                await within(self._producer.start())
             encoded = None if key is None else base64.b64decode(key)
-            await _within(self._producer.send_and_wait(topic, json.dumps(document).encode(), key=encoded))
+            await within(self._producer.send_and_wait(topic, json.dumps(document).encode(), key=encoded))
         except (KafkaError, OSError) as error:
-            raise Trouble(f"cannot write to topic {topic} at {self._address}: {_said(error)}") from error
+            raise Trouble(f"cannot write to topic {topic} at {self._address}: {said(error)}") from error
 
 
 class _Listener(ConsumerRebalanceListener):
@@ -440,29 +385,25 @@ class _Listener(ConsumerRebalanceListener):
     def __init__(self, reader: KafkaReader) -> None:
         self._reader = reader
 
-    def on_partitions_revoked(self, revoked: Collection[_Partition]) -> None:
+    def on_partitions_revoked(self, revoked: Collection[Partition]) -> None:
         """Nothing: what is lost is known when the others are assigned."""
 
-    def on_partitions_assigned(self, assigned: Collection[_Partition]) -> None:
+    def on_partitions_assigned(self, assigned: Collection[Partition]) -> None:
         """After a rebalance."""
         self._reader.assigned(assigned)
 
 
-def _partition(topic: str, number: int) -> _Partition:
-    return cast(_Partition, TopicPartition(topic, number))
-
-
-def _lane(partition: _Partition) -> str:
+def _lane(partition: Partition) -> str:
     return f"{partition.topic}-{partition.partition}"
 
 
-def _place(record: StreamRecord) -> tuple[_Partition, int]:
-    return cast(tuple[_Partition, int], record.handle)
+def _place(record: StreamRecord) -> tuple[Partition, int]:
+    return cast(tuple[Partition, int], record.handle)
 
 
-def _record(message: _Message) -> StreamRecord:
+def _record(message: Message) -> StreamRecord:
     """A record as it stands in the function's event."""
-    partition = _partition(message.topic, message.partition)
+    partition = partition_of(message.topic, message.partition)
     event: dict[str, Json] = {
         "topic": message.topic,
         "partition": message.partition,
@@ -482,27 +423,3 @@ def _record(message: _Message) -> StreamRecord:
         lane=lane,
         handle=(partition, message.offset),
     )
-
-
-async def _within(work: Awaitable[T], limit: float = _ANSWER) -> T:
-    """What the broker answers in time. Raises `Trouble` when it does not."""
-    try:
-        async with asyncio.timeout(limit):
-            return await work
-    except TimeoutError:
-        raise Trouble(f"no answer within {limit:.0f} s") from None
-
-
-async def _ended(work: Awaitable[None]) -> None:
-    """Wait for an end of something of the library, whatever comes of it: it cancels itself when its broker is gone."""
-    task = asyncio.ensure_future(work)
-    await asyncio.wait([task])
-    if not task.cancelled():
-        task.exception()
-
-
-def _said(error: BaseException) -> str:
-    """An error in words."""
-    if isinstance(error, KafkaConnectionError):
-        return "nobody answers there, or it refuses the login"
-    return str(error) or type(error).__name__
