@@ -136,12 +136,19 @@ class Stack:
 
     @classmethod
     def local(
-        cls, *, clock: Literal["system", "virtual"] = "system", stage: str | None = None
+        cls,
+        *,
+        clock: Literal["system", "virtual"] = "system",
+        stage: str | None = None,
+        brokers: Mapping[str, str] | None = None,
     ) -> AbstractContextManager[LocalAws]:
-        """This stack on a local AWS, for tests: `with Orders.local() as aws`. Each use begins freshly deployed."""
+        """This stack on a local AWS, for tests: `with Orders.local() as aws`. Each use begins freshly deployed.
+
+        `brokers` are addresses of real brokers by source, as `local --broker` has them.
+        """
         from lambdaform.testing.session import local_aws
 
-        return local_aws(cls(stage=stage), clock=clock, root=cls.source_file())
+        return local_aws(cls(stage=stage), clock=clock, root=cls.source_file(), brokers=brokers)
 
 
 def _settings(cls: type[Stack]) -> dict[str, Any]:

@@ -46,6 +46,14 @@ LOCAL_ACCOUNT = "123456789012"
     help="Before the first retry of a failed asynchronous event, twice as long before the second; AWS takes 60.",
 )
 @click.option(
+    "--broker",
+    "brokers",
+    multiple=True,
+    envvar="LAMBDAFORM_BROKERS",
+    metavar="SOURCE=URL",
+    help="Read a real broker: its ARN, one of its host:port, or a kind such as kafka, and its address.",
+)
+@click.option(
     "--cpu-share",
     is_flag=True,
     help="Give handlers the share of the processor that goes with their memory, where the machine allows it.",
@@ -66,6 +74,7 @@ def local(
     host: str,
     speed: float,
     retry_delay: float | None,
+    brokers: tuple[str, ...],
     cpu_share: bool,
     persist: Path | None,
     no_reload: bool,
@@ -75,9 +84,15 @@ def local(
     """Start a local AWS, deploy to it, follow the logs, deploy again on save. Needs no account and no network."""
     from lambdaform.aws.endpoint import LOCAL_REGION
     from lambdaform.engine.deployment import STATE_FOLDER, project_root
+    from lambdaform.local.brokers import BadAddress, forget_variable, split_options
     from lambdaform.local.process import GRACE, announce, find_running, start, withdraw
 
     take_shared(options, given)
+    try:
+        addresses = split_options(brokers)
+    except BadAddress as error:
+        raise click.BadParameter(error.message, param_hint="--broker") from error
+    forget_variable()
     root = project_root(options.stack.source_file())
     folder = root / STATE_FOLDER
     already = find_running(folder)
@@ -94,6 +109,7 @@ def local(
         persist=persist,
         speed=speed,
         retry_delay=retry_delay,
+        brokers=addresses,
         cpu_share=cpu_share,
         grace=GRACE,
         quiet=False,

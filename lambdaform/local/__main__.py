@@ -15,6 +15,7 @@ import click
 
 from lambdaform.local.app import LocalAws, Options
 from lambdaform.local.asynchronous import FIRST_WAIT
+from lambdaform.local.brokers import VARIABLE, BadAddress, Brokers, forget_variable, split_options
 from lambdaform.local.process import GRACE
 from lambdaform.model.problem import LambdaformError
 
@@ -39,6 +40,14 @@ _PARENT_LOOK = 0.5
     default=FIRST_WAIT,
     show_default=True,
     help="Seconds before the first retry of a failed asynchronous event; twice as many before the second.",
+)
+@click.option(
+    "--broker",
+    "brokers",
+    multiple=True,
+    envvar=VARIABLE,
+    metavar="SOURCE=URL",
+    help="Read a real broker: its ARN, one of its host:port, or a kind such as kafka, and its address.",
 )
 @click.option("--settle", default=0.0, show_default=True, help="Seconds what is new or changed is not ready.")
 @click.option("--runtime-client", type=click.Choice(["aws", "own"]), default=None, help="What handlers run under.")
@@ -75,6 +84,7 @@ def main(
     clock: Literal["system", "virtual"],
     speed: float,
     retry_delay: float,
+    brokers: tuple[str, ...],
     settle: float,
     runtime_client: Literal["aws", "own"] | None,
     isolation: Literal["auto", "processes"],
@@ -87,6 +97,11 @@ def main(
     """Run the local AWS until Ctrl-C or SIGTERM."""
     if clock == "virtual" and speed != 1:
         raise click.BadParameter("a virtual clock moves when it is told to", param_hint="--speed")
+    try:
+        found = Brokers.of(split_options(brokers))
+    except BadAddress as error:
+        raise click.BadParameter(error.message, param_hint="--broker") from error
+    forget_variable()
     options = Options(
         host=host,
         port=port,
@@ -94,6 +109,7 @@ def main(
         clock=clock,
         speed=speed,
         retry_delay=retry_delay,
+        brokers=found,
         settle_after=settle,
         runtime_client=runtime_client,
         isolation=isolation,
@@ -181,7 +197,9 @@ def _differing(options: Options) -> str:
     """What was asked to take other times than on AWS."""
     speed = f", {options.speed:g} times as fast" if options.speed != 1 else ""
     delay = f", first retry after {options.retry_delay:g} s" if options.retry_delay != FIRST_WAIT else ""
-    return speed + delay
+    read = ", ".join(f"{source} at {address}" for source, address in options.brokers.by_source.items())
+    when = " whenever the clock is moved" if options.clock == "virtual" else ""
+    return speed + delay + (f", reading {read}{when}" if read else "")
 
 
 def _isolation(aws: LocalAws) -> str:

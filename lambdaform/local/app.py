@@ -21,6 +21,7 @@ import attrs
 
 from lambdaform.local.arrivals import Arrivals
 from lambdaform.local.asynchronous import FIRST_WAIT
+from lambdaform.local.brokers import Brokers
 from lambdaform.local.clock import EPOCH, RandomIds, SeededIds, SystemClock, VirtualClock
 from lambdaform.local.control import Control
 from lambdaform.local.data import MotoServices
@@ -79,6 +80,8 @@ class Options:
     """`auto` gives handlers Lambda's file system where the machine allows it, `processes` this machine's."""
     cpu_share: bool = False
     """Whether handlers get only the share of the processor that goes with their memory."""
+    brokers: Brokers = attrs.field(factory=Brokers)
+    """Where brokers are that mappings read."""
     persist: Path | None = None
     """The folder whose state it goes on from and leaves its own in; None forgets everything at the end."""
 
@@ -125,6 +128,7 @@ class LocalAws:
             trace=self.trace,
             metrics=self.metrics,
             retry_delay=options.retry_delay,
+            brokers=options.brokers,
         )
         self.store = Store()
         self.logs = LogStore(self.clock.now)
@@ -348,6 +352,7 @@ class LocalAws:
             self._server.close()
         if self._anticipation is not None:
             self._anticipation.close()
+        await self.plumbing.pollers.close()
         await self.fleet.close()
         await self.spawner.close()
         if self._shares is not None:

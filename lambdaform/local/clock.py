@@ -16,7 +16,7 @@ import random
 import sys
 import time
 import traceback
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from typing import Any, Protocol, cast
 
 import attrs
@@ -29,6 +29,11 @@ def iso(moment: float) -> str:
     """A time as AWS's event documents show it: UTC with milliseconds."""
     text = datetime.datetime.fromtimestamp(moment, datetime.UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
+
+
+Look = Callable[[float], Awaitable[bool]]
+"""A look at something outside that no timer announces, such as a broker: it waits up to so many seconds of real time
+for the first thing, none for what is there now, takes what there is, and says whether there was anything."""
 
 
 class Ids(Protocol):
@@ -134,6 +139,20 @@ class SystemClock:
         self._works.add(task)  # the loop itself keeps only weak references to its tasks
         task.add_done_callback(self._ended)
 
+    def watch(self, look: Look) -> asyncio.Task[None]:
+        """Look again and again, until cancelled."""
+        task = asyncio.get_running_loop().create_task(self._watching(look))
+        self._works.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def _watching(self, look: Look) -> None:
+        while True:
+            began = time.monotonic()
+            # Also after a look that found something at once, others have their turn.
+            pause = 0.0 if await look(_PATIENCE) else _FRUITLESS - (time.monotonic() - began)
+            await asyncio.sleep(max(0.0, pause))
+
     async def sleep(self, seconds: float) -> None:
         """Wait that many seconds; not at all when there are none."""
         await asyncio.sleep(max(0.0, seconds) / self.speed)
@@ -183,6 +202,18 @@ class _Due:
 
 
 @attrs.define(eq=False)
+class _Watch:
+    """Something outside that a virtual clock looks at when it is moved."""
+
+    look: Look
+    watches: list[_Watch]
+
+    def cancel(self) -> None:
+        with contextlib.suppress(ValueError):
+            self.watches.remove(self)
+
+
+@attrs.define(eq=False)
 class _Work:
     """One piece of background work and how many of its waits are for the clock."""
 
@@ -206,6 +237,7 @@ class VirtualClock:
         self._timers: list[tuple[float, int, _Due]] = []
         """By time, then by arrival."""
         self._works: dict[asyncio.Task[None], _Work] = {}
+        self._watches: list[_Watch] = []
         self._changed: asyncio.Event | None = None
         self._turn = asyncio.Lock()
 
@@ -227,6 +259,17 @@ class VirtualClock:
         task = asyncio.get_running_loop().create_task(work, context=context)
         self._works[task] = state
         task.add_done_callback(self._ended)
+
+    def watch(self, look: Look) -> _Watch:
+        """Look now, and then before and after the clock is moved: what is outside does not know this time."""
+        watch = _Watch(look, self._watches)
+        self._watches.append(watch)
+
+        async def first() -> None:
+            await look(0.0)
+
+        self.run(first())
+        return watch
 
     async def sleep(self, seconds: float) -> None:
         """Wait until the clock has been moved by that many seconds; not at all when there are none."""
@@ -304,6 +347,7 @@ class VirtualClock:
     async def advance(self, seconds: float) -> None:
         """Move the clock by that many seconds, stopping at every timer on the way to let its work finish."""
         target = self._now + seconds
+        await self._take_in()
         while True:
             await self.settle()
             following = self._next_due()
@@ -311,7 +355,7 @@ class VirtualClock:
                 break
             self._now = max(self._now, following)
         self._now = target
-        await self.settle()
+        await self._take_in()
 
     async def run_until_idle(self, limit: float) -> float:
         """Move the clock from timer to timer until there is none left, or `limit` seconds have passed.
@@ -319,9 +363,13 @@ class VirtualClock:
         Returns the seconds that passed.
         """
         start = self._now
+        await self._take_in()
         while True:
             await self.settle()
             following = self._next_due()
+            if following is None:
+                await self._take_in()
+                following = self._next_due()
             if following is None:
                 return self._now - start
             if following > start + limit:
@@ -329,14 +377,21 @@ class VirtualClock:
                 return limit
             self._now = max(self._now, following)
 
+    async def _take_in(self) -> None:
+        """Settle, and take what is outside, until there is no more of it."""
+        await self.settle()
+        while any([await watch.look(0.0) for watch in list(self._watches)]):
+            await self.settle()
+
     async def rewind(self, to: float) -> None:
         """Be at another time, with nothing under way: all work is cancelled and all timers are forgotten."""
         await self.close()
         self._now = to
 
     async def close(self) -> None:
-        """Cancel what still runs, forget all timers."""
+        """Cancel what still runs, forget all timers, look at nothing any more."""
         self._timers.clear()
+        self._watches.clear()
         works = list(self._works)
         for work in works:
             work.cancel()
@@ -392,5 +447,9 @@ class VirtualClock:
             self._on_bug(error)
 
 
+_PATIENCE = 1.0
+"""Seconds of real time that a look waits for something to come."""
+_FRUITLESS = 0.1
+"""Seconds of real time that a look takes at least when nothing came."""
 _ROUNDS = 4
 """How often quiet is looked at: a future that is set wakes its waiter one round of the event loop later."""

@@ -8,7 +8,7 @@ from typing import Any, cast
 import attrs
 
 from lambdaform.local.delivery import service_of
-from lambdaform.local.event_sources import NOT_READ, kind_of
+from lambdaform.local.event_sources import GROUPS, kind_of
 from lambdaform.local.events.sending import DELIVERED
 from lambdaform.local.events.values import Rule
 from lambdaform.local.ports import EventMapping
@@ -41,6 +41,9 @@ GENERAL = (
         "a window without any record is passed over, one that ends early is told so by an invocation without records; "
         "AWS does not say what it does",
     ),
+    Difference("kafka: scaling", "every partition can be at work from the start; AWS begins with one reader for all"),
+    Difference("kafka: back-off", "failing batches wait 1 to 60 seconds, doubling; AWS does not say how long"),
+    Difference("virtual clock: brokers", "a real broker is read when the clock is moved: it does not know this time"),
     Difference("kinesis: SplitShard, MergeShards", "records are still written to the shards that were split or merged"),
     Difference("virtual clock: WaitTimeSeconds", "a receive that finds nothing answers at once"),
 )
@@ -92,14 +95,22 @@ def of_schedule(entry: ScheduleEntry) -> Iterator[Difference]:
     yield Difference("Target.RoleArn", "the role's permissions are not enforced")
 
 
-def of_mapping(mapping: EventMapping) -> Iterator[Difference]:
-    """The settings of an event source mapping that have no effect here."""
+def of_mapping(mapping: EventMapping, *, unread: str | None = None) -> Iterator[Difference]:
+    """The settings of an event source mapping that have no effect here; `unread` is why nothing is read by it."""
     settings = mapping.settings
     if settings.get("ProvisionedPollerConfig"):
         yield Difference("ProvisionedPollerConfig", "polls and bytes a second of a poller are not limited")
     if settings.get("KMSKeyArn"):
         yield Difference("KMSKeyArn", "filters are not encrypted")
-    kind = kind_of(mapping.source_arn, settings)
-    if kind is not None and kind in NOT_READ:
+    if unread is not None:
         field = "EventSourceArn" if mapping.source_arn else "SelfManagedEventSource"
-        yield Difference(field, f"nothing is read from {NOT_READ[kind]}; the function is not invoked")
+        yield Difference(field, f"nothing is read, the function is not invoked: {unread}")
+        return
+    if settings.get("SourceAccessConfigurations"):
+        yield Difference("SourceAccessConfigurations", "not used: the broker's address says how to log in")
+    if settings.get("LoggingConfig"):
+        yield Difference("LoggingConfig", "the mapping writes no system logs")
+    kind = kind_of(mapping.source_arn, settings)
+    config = cast(Mapping[str, Any], settings.get(GROUPS.get(kind, "") if kind is not None else "") or {})
+    if config.get("SchemaRegistryConfig"):
+        yield Difference("SchemaRegistryConfig", "schemas are not looked up: records come as they were written")

@@ -12,6 +12,7 @@ import attrs
 
 from lambdaform.local import differences
 from lambdaform.local.asynchronous import FIRST_WAIT, AsynchronousQueue
+from lambdaform.local.brokers import Brokers
 from lambdaform.local.clock import Ids, VirtualClock
 from lambdaform.local.data import MotoServices
 from lambdaform.local.delivery import Delivery
@@ -20,7 +21,7 @@ from lambdaform.local.events import EventBridge
 from lambdaform.local.lambda_.metrics import Metrics
 from lambdaform.local.notifications import Notifications
 from lambdaform.local.pollers import EventPollers
-from lambdaform.local.ports import Clock, Invoker, Permits, Service
+from lambdaform.local.ports import Clock, EventMapping, Invoker, Permits, Service
 from lambdaform.local.scheduler import Scheduler
 from lambdaform.local.sns import Sns
 from lambdaform.local.sqs import Sqs
@@ -52,6 +53,7 @@ class Plumbing:
         trace: Trace | None = None,
         metrics: Metrics | None = None,
         retry_delay: float = FIRST_WAIT,
+        brokers: Brokers | None = None,
     ) -> None:
         self.delivery = Delivery(clock=clock, ids=ids, trace=trace)
         # Under a virtual clock a receive that waited would wait for a time its own caller holds back.
@@ -64,7 +66,13 @@ class Plumbing:
             clock=clock, ids=ids, delivery=self.delivery, metrics=metrics, first_wait=retry_delay
         )
         self.pollers = EventPollers(
-            clock=clock, ids=ids, queues=self.sqs, data=data, delivery=self.delivery, metrics=metrics
+            clock=clock,
+            ids=ids,
+            queues=self.sqs,
+            data=data,
+            delivery=self.delivery,
+            metrics=metrics,
+            brokers=brokers,
         )
         self.delivery.attach(queues=self.sqs, topics=self.sns, buses=self.events, data=data)
 
@@ -87,9 +95,12 @@ class Plumbing:
             **{topic.arn: [*differences.of_topic(topic)] for topic in self.sns.every()},
             **{rule.arn: [*differences.of_rule(rule)] for rule in self.events.every_rule()},
             **{entry.arn: [*differences.of_schedule(entry)] for entry in self.scheduler.every()},
-            **{mapping.uuid: [*differences.of_mapping(mapping)] for mapping in self.pollers.every()},
+            **{mapping.uuid: self._of_mapping(mapping) for mapping in self.pollers.every()},
         }
         return {name: held for name, held in found.items() if held}
+
+    def _of_mapping(self, mapping: EventMapping) -> Sequence[Difference]:
+        return [*differences.of_mapping(mapping, unread=self.pollers.unread(mapping))]
 
     def checkpoint(self) -> object:
         """Everything as it is, for `restore`; what is under way at the moment is not part of it."""

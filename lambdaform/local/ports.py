@@ -7,7 +7,7 @@ No rule lives in this module.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol
 
@@ -79,6 +79,12 @@ class Timer(Protocol):
     def cancel(self) -> None: ...
 
 
+class Cancellable(Protocol):
+    """Something that goes on; `cancel` ends it. Cancelling twice is harmless."""
+
+    def cancel(self) -> object: ...
+
+
 class Clock(Protocol):
     """The one clock all waiting goes through (seconds since the epoch)."""
 
@@ -90,6 +96,13 @@ class Clock(Protocol):
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` in the background. Under a virtual clock time stands still until it is done or sleeping."""
+        ...
+
+    def watch(self, look: Callable[[float], Awaitable[bool]]) -> Cancellable:
+        """Look at something outside that no timer announces, for as many seconds of real time at most as it is told.
+
+        Again and again in real time; under a virtual clock whenever it is moved.
+        """
         ...
 
     async def sleep(self, seconds: float) -> None: ...

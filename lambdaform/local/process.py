@@ -13,12 +13,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
 
+from lambdaform.local.brokers import VARIABLE, as_variable
 from lambdaform.model.problem import LambdaformError
 
 Json = Any
@@ -100,12 +102,17 @@ def start(
     persist: Path | None = None,
     speed: float = 1.0,
     retry_delay: float | None = None,
+    brokers: Mapping[str, str] | None = None,
     cpu_share: bool = False,
     grace: float = 0.0,
     quiet: bool = True,
     seconds: float = 30,
 ) -> LocalProcess:
-    """Start a local AWS and wait until it answers. Raises `LambdaformError` with its own words when it does not."""
+    """Start a local AWS and wait until it answers. Raises `LambdaformError` with its own words when it does not.
+
+    `brokers` are URLs by source. They go by the environment: a command line shows a password to everybody.
+    """
+    environ = {**os.environ, VARIABLE: as_variable(brokers or {})}
     with tempfile.TemporaryDirectory(prefix="lambdaform-") as folder:
         ready = Path(folder) / "ready.json"
         log = Path(folder) / "stderr"
@@ -116,7 +123,11 @@ def start(
         command += ["--grace", str(grace), *(["--persist", str(persist)] if persist is not None else [])]
         with log.open("wb") as errors:
             popen = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors if quiet else None
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors if quiet else None,
+                env=environ,
             )
         deadline = time.monotonic() + seconds
         while not ready.exists():

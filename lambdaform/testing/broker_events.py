@@ -1,4 +1,4 @@
-"""Sample events of Kafka, Amazon MQ and DocumentDB, which the local AWS does not read from.
+"""Sample events of Kafka, Amazon MQ and DocumentDB, for functions whose broker is not at hand.
 
 https://docs.aws.amazon.com/lambda/latest/dg/with-msk.html and its neighbours.
 """

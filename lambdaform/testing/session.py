@@ -26,6 +26,7 @@ from lambdaform.engine.order import needed_stacks
 from lambdaform.engine.plan import digest_of
 from lambdaform.engine.state import State
 from lambdaform.engine.store import FolderStore
+from lambdaform.local.brokers import Brokers
 from lambdaform.local.process import LocalProcess, start
 from lambdaform.model.driver import Record
 from lambdaform.model.graph import Graph
@@ -377,18 +378,18 @@ class _Held:
 
 
 class _Pool:
-    """The local AWSes of this test process, by clock and region."""
+    """The local AWSes of this test process, by clock, region, and the brokers they read."""
 
     def __init__(self) -> None:
-        self._held: dict[tuple[int, str, str], _Held] = {}
+        self._held: dict[tuple[int, str, str, tuple[tuple[str, str], ...]], _Held] = {}
         atexit.register(self.close)
 
-    def get(self, clock: ClockKind, region: str) -> _Held:
+    def get(self, clock: ClockKind, region: str, brokers: Mapping[str, str]) -> _Held:
         """The one for this clock; started now when there is none (a forked test process gets its own)."""
-        key = (os.getpid(), clock, region)
+        key = (os.getpid(), clock, region, tuple(sorted(brokers.items())))
         held = self._held.get(key)
         if held is None or held.process.popen.poll() is not None:
-            process = start(clock=clock, region=region)
+            process = start(clock=clock, region=region, brokers=brokers)
             session = connect(region=region, endpoint=process.running.endpoint, local=True)
             folder = tempfile.TemporaryDirectory(prefix="lambdaform-test-")
             held = self._held[key] = _Held(process, session, folder)
@@ -396,7 +397,7 @@ class _Pool:
 
     def close(self) -> None:
         """End them all."""
-        for (pid, _, _), held in self._held.items():
+        for (pid, *_), held in self._held.items():
             if pid == os.getpid():
                 held.process.close()
                 held.folder.cleanup()
@@ -409,12 +410,16 @@ OPENED: list[LocalAws] = []
 
 
 @contextmanager
-def local_aws(stack: StackInstance, *, clock: ClockKind, root: Path) -> Generator[LocalAws]:
+def local_aws(
+    stack: StackInstance, *, clock: ClockKind, root: Path, brokers: Mapping[str, str] | None = None
+) -> Generator[LocalAws]:
     """The stack, freshly deployed to a local AWS, after the stacks it needs.
 
-    Raises `Invalid` when the declaration has errors.
+    Raises `Invalid` when the declaration has errors, `LambdaformError` when what `brokers` holds is no address.
     """
-    held = _POOL.get(clock, stack.region)
+    addresses = {} if brokers is None else dict(brokers)
+    Brokers.of(addresses)
+    held = _POOL.get(clock, stack.region, addresses)
     running = held.process.running
 
     def instance(each: Any) -> StackInstance:

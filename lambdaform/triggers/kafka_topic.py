@@ -19,8 +19,8 @@ from lambdaform.triggers.broker_batches import KafkaBatches, right_to_enter, rig
 class KafkaTopic(KafkaBatches):
     """Runs a function with a topic's records: `KafkaTopic("orders", servers=["broker.example:9092"], secret=...)`.
 
-    It becomes an event source mapping, the right to read its secrets, and to reach its subnets. Nothing is read from
-    there by the local AWS.
+    It becomes an event source mapping, the right to read its secrets, and to reach its subnets. The local AWS reads
+    servers on loopback, and others where `--broker kafka=...` says.
     """
 
     event: ClassVar[str] = "kafka"

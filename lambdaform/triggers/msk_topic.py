@@ -19,7 +19,7 @@ class MskTopic(KafkaBatches):
     """Runs a function with a topic's records: `MskTopic("orders", cluster="arn:aws:kafka:...")`.
 
     It becomes an event source mapping and the rights to find and reach the cluster. Lambda logs in with `secret` or
-    `certificate`, else with the function's role (IAM). Nothing is read from there by the local AWS.
+    `certificate`, else with the function's role (IAM). The local AWS reads where `--broker msk=...` says.
     """
 
     event: ClassVar[str] = "msk"

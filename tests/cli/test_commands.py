@@ -246,7 +246,9 @@ def test_a_second_deploy_at_once_is_told_who_holds_the_state(project: Project, a
     assert "is being changed by" in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [["deplyo"], ["plan", "--nonsense"]])
+@pytest.mark.parametrize(
+    "arguments", [["deplyo"], ["plan", "--nonsense"], ["local", "--broker", "kafka=amqp://localhost"]]
+)
 def test_wrong_usage_exits_with_64(project: Project, arguments: list[str]) -> None:
     assert project.run(*arguments).returncode == 64
 

@@ -106,13 +106,13 @@ def test_metrics_are_listed(aws: Aws, awslambda: Any, function: Maker) -> None:
 
 
 @fact(
-    "OffsetLag, CPUThrottles, SignatureValidationErrors",
+    "CPUThrottles, SignatureValidationErrors",
     "are told",
     here="not",
-    gap="what they would count is not there: Kafka, managed instances, signature checks",
+    gap="what they would count is not there: managed instances, signature checks",
     source=METRICS,
 )
 def test_metrics_of_what_is_not_there_are_not_listed(aws: Aws) -> None:
     listed = {each["MetricName"] for each in aws.client("cloudwatch").list_metrics(Namespace="AWS/Lambda")["Metrics"]}
 
-    assert not listed & {"OffsetLag", "CPUThrottles", "SignatureValidationErrors"}
+    assert not listed & {"CPUThrottles", "SignatureValidationErrors"}

@@ -5,9 +5,10 @@ https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html#event
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import Any, Literal, cast
 
-from lambdaform.local.lambda_.metrics import Metrics
+from lambdaform.local.lambda_.metrics import Metrics, Unit
 from lambdaform.local.ports import Clock, EventMapping
 
 EventCount = Literal[
@@ -15,9 +16,13 @@ EventCount = Literal[
     "FilteredOutEventCount",
     "InvokedEventCount",
     "FailedInvokeEventCount",
+    "CommittedEventCount",
     "DeletedEventCount",
     "DroppedEventCount",
     "OnFailureDestinationDeliveredEventCount",
+]
+ErrorCount = Literal[
+    "PollingErrorCount", "InvokeErrorCount", "OnFailureDestinationDeliveryErrorCount", "CommitErrorCount"
 ]
 
 
@@ -29,14 +34,19 @@ class Counting:
         self._clock = clock
         self._metrics = metrics
         config = cast(dict[str, Any], mapping.settings.get("MetricsConfig") or {})
-        self._is_wanted = "EventCount" in (config.get("Metrics") or ())
+        self._wanted = frozenset(cast(Iterable[str], config.get("Metrics") or ()))
         self._function, *qualifier = mapping.function_arn.split(":")[6:]
         self._qualifier = qualifier[0] if qualifier else None
 
     def events(self, name: EventCount, number: int) -> None:
         """Count events, if the mapping is to."""
-        if self._is_wanted and number and self._metrics is not None:
+        if "EventCount" in self._wanted and number:
             self._of_mapping(name, number)
+
+    def error(self, name: ErrorCount) -> None:
+        """Count an error on the way, if the mapping is to."""
+        if "ErrorCount" in self._wanted:
+            self._of_mapping(name, 1)
 
     def pollers(self, number: int) -> None:
         """Tell how many provisioned pollers are at work."""
@@ -44,16 +54,24 @@ class Counting:
 
     def iterator_age(self, seconds: float) -> None:
         """Tell how old the last record of a batch was when the function got it."""
-        if self._metrics is not None:
-            value = ("IteratorAge", max(0.0, seconds) * 1000, "Milliseconds")
-            self._metrics.count(
-                self._clock.now(), self._mapping.region, self._function, value, qualifier=self._qualifier
-            )
+        self._of_function("IteratorAge", max(0.0, seconds) * 1000, "Milliseconds")
+
+    def lags(self, numbers: Collection[int]) -> None:
+        """Tell how many records of each partition are not through."""
+        if not numbers:
+            return
+        self._of_function("OffsetLag", max(numbers), "Count")
+        if "KafkaMetrics" in self._wanted:
+            self._of_mapping("MaxOffsetLag", max(numbers))
+            self._of_mapping("SumOffsetLag", sum(numbers))
 
     def undelivered(self) -> None:
         """Count a document that its destination did not take."""
+        self._of_function("DestinationDeliveryFailures", 1.0, "Count")
+
+    def _of_function(self, name: str, number: float, unit: Unit) -> None:
         if self._metrics is not None:
-            value = ("DestinationDeliveryFailures", 1.0, "Count")
+            value = (name, float(number), unit)
             self._metrics.count(
                 self._clock.now(), self._mapping.region, self._function, value, qualifier=self._qualifier
             )

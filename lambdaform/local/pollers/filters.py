@@ -51,6 +51,23 @@ def keeps_dynamodb(filters: Sequence[Pattern], record: Mapping[str, Json]) -> bo
     return not filters or any(patterns.matches(each, record) for each in filters)
 
 
+def keeps_kafka(filters: Sequence[Pattern], record: Mapping[str, Json]) -> bool:
+    """Whether a Kafka record reaches the function: where its value and a pattern for it differ in format, the pattern
+    holds for the rest of the record alone.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/kafka-filtering.html
+    """
+    value = base64.b64decode(record.get("value") or "").decode("utf-8", "replace")
+    is_json = _decoded(value) is not None
+
+    def fitting(pattern: Pattern) -> Pattern:
+        wanted = pattern.get("value")
+        differs = (isinstance(wanted, Mapping) and not is_json) or (isinstance(wanted, list) and is_json)
+        return {key: each for key, each in pattern.items() if key != "value"} if differs else pattern
+
+    return not filters or any(_matches_data(fitting(each), record, "value", value) for each in filters)
+
+
 def _matches_data(pattern: Pattern, record: Mapping[str, Json], key: str, data: str) -> bool:
     """Match with the data as JSON if the pattern looks into it, as text if the pattern is about the whole.
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import attrs
 
+from lambdaform.local.brokers import Address, Brokers
 from lambdaform.local.clock import Ids
 from lambdaform.local.data import MotoServices
 from lambdaform.local.delivery import Delivery, service_of
 from lambdaform.local.event_sources import NOT_READ, kind_of
 from lambdaform.local.lambda_.metrics import Metrics
 from lambdaform.local.pollers import filters
+from lambdaform.local.pollers.brokers import BrokerPoller, Reader
 from lambdaform.local.pollers.counting import Counting
+from lambdaform.local.pollers.readers import reader_of, why_not
 from lambdaform.local.pollers.shards import Bookmark
 from lambdaform.local.pollers.sources import source_of
 from lambdaform.local.pollers.sqs import Held, QueuePoller
@@ -50,6 +54,8 @@ class EventPollers:
         data: MotoServices,
         delivery: Delivery,
         metrics: Metrics | None = None,
+        brokers: Brokers | None = None,
+        reading: Callable[[EventMapping, Address], Reader] = reader_of,
     ) -> None:
         self._clock = clock
         self._ids = ids
@@ -57,14 +63,16 @@ class EventPollers:
         self._data = data
         self._delivery = delivery
         self._metrics = metrics
+        self._brokers = brokers or Brokers()
+        self._reading = reading
         self._invoker: Invoker | None = None
         self._mappings: dict[str, EventMapping] = {}
-        self._pollers: dict[str, QueuePoller | StreamPoller] = {}
+        self._pollers: dict[str, QueuePoller | StreamPoller | BrokerPoller] = {}
         # Where stopped mappings of streams were: switched on again, they go on from there.
         self._bookmarks: dict[str, dict[str, Bookmark]] = {}
         self._results: dict[str, str] = {}
-        # Stopped pollers of streams whose invocations have not ended.
-        self._leaving: dict[str, StreamPoller] = {}
+        # Stopped pollers of streams and brokers whose invocations have not ended.
+        self._leaving: dict[str, StreamPoller | BrokerPoller] = {}
         data.listen(self._heard)
 
     def connect(self, invoker: Invoker) -> None:
@@ -117,24 +125,28 @@ class EventPollers:
         poller = self._pollers.pop(uuid, None)
         if poller is not None:
             poller.stop()
-        if isinstance(poller, StreamPoller) and mapping is not None:
-            self._results[uuid] = poller.last_result()
-            if poller.bookmarks():
-                self._bookmarks[uuid] = poller.bookmarks()
+        if isinstance(poller, StreamPoller | BrokerPoller) and mapping is not None:
+            self._note(uuid, poller)
             if not poller.is_quiet:
                 self._leaving[uuid] = poller
                 poller.when_quiet(lambda: self._left(mapping, poller))
 
-    def _left(self, mapping: EventMapping, poller: StreamPoller) -> None:
+    def _note(self, uuid: str, poller: StreamPoller | BrokerPoller) -> None:
+        """Keep where a stopped poller was; a broker knows that itself."""
+        self._results[uuid] = poller.last_result()
+        if isinstance(poller, StreamPoller) and poller.bookmarks():
+            self._bookmarks[uuid] = poller.bookmarks()
+
+    def _left(self, mapping: EventMapping, poller: StreamPoller | BrokerPoller) -> None:
         """Go on where a poller was whose last invocation has ended now, if its mapping is still polled."""
         uuid = mapping.uuid
         if self._leaving.get(uuid) is not poller:
             return  # all is as at another time
         del self._leaving[uuid]
-        self._results[uuid] = poller.last_result()
-        self._bookmarks[uuid] = poller.bookmarks()
-        if self._mappings.get(uuid) is mapping:
-            self._resume(_Saved(mapping, bookmarks=self._bookmarks.pop(uuid)))
+        self._note(uuid, poller)
+        following = self._mappings.get(uuid)
+        if following is not None and uuid not in self._pollers:
+            self._resume(_Saved(following, bookmarks=self._bookmarks.pop(uuid, None)))
 
     def forget(self, uuid: str) -> None:
         """Stop polling for good."""
@@ -192,6 +204,8 @@ class EventPollers:
                 return _Saved(self._mappings[uuid], held=poller.checkpoint())
             case StreamPoller():
                 return _Saved(self._mappings[uuid], bookmarks=poller.bookmarks())
+            case BrokerPoller():
+                return _Saved(self._mappings[uuid])
             case None:
                 return None
 
@@ -199,11 +213,8 @@ class EventPollers:
         mapping, invoker = saved.mapping, self._connected()
         counting = Counting(mapping, clock=self._clock, metrics=self._metrics)
         self._mappings[mapping.uuid] = mapping
-        kind = kind_of(mapping.source_arn, mapping.settings)
-        if kind is not None and kind in NOT_READ:
-            name = NOT_READ[kind]
-            self._results[mapping.uuid] = f"PROBLEM: the local AWS does not read from {name}"
-            sys.stderr.write(f"lambdaform: the local AWS will not invoke {mapping.function_arn} from {name}\n")
+        if self._is_of_broker(mapping):
+            self._read_broker(mapping, counting)
             return
         if service_of(mapping.source_arn) == "sqs":
             poller = QueuePoller(mapping, clock=self._clock, queues=self._queues, invoker=invoker, counting=counting)
@@ -224,6 +235,39 @@ class EventPollers:
             )
             poller.start()
         self._pollers[mapping.uuid] = poller
+
+    def _is_of_broker(self, mapping: EventMapping) -> bool:
+        return kind_of(mapping.source_arn, mapping.settings) in NOT_READ
+
+    def unread(self, mapping: EventMapping) -> str | None:
+        """Why a mapping invokes nothing here, in words; None when it does."""
+        if not self._is_of_broker(mapping):
+            return None
+        address = self._brokers.address(mapping.source_arn, mapping.settings)
+        return why_not(mapping.source_arn, mapping.settings, address)
+
+    def _read_broker(self, mapping: EventMapping, counting: Counting) -> None:
+        reason = self.unread(mapping)
+        address = self._brokers.address(mapping.source_arn, mapping.settings)
+        if reason is not None or address is None:
+            self._results[mapping.uuid] = f"PROBLEM: {reason}"
+            sys.stderr.write(f"lambdaform: {mapping.function_arn} will not be invoked: {reason}\n")
+            return
+        poller = self._pollers[mapping.uuid] = BrokerPoller(
+            mapping,
+            clock=self._clock,
+            ids=self._ids,
+            invoker=self._connected(),
+            delivery=self._delivery,
+            counting=counting,
+            reader=self._reading(mapping, address),
+        )
+        poller.start()
+
+    async def close(self) -> None:
+        """Let go of every broker, for the end of the process."""
+        held = [*self._pollers.values(), *self._leaving.values()]
+        await asyncio.gather(*(poller.close() for poller in held if isinstance(poller, BrokerPoller)))
 
     def _heard(self, target: str) -> None:
         """Wake the pollers of a kind of stream when something was written to it."""

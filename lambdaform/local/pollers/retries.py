@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html an
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, cast
 
 import attrs
@@ -14,7 +14,7 @@ import attrs
 from lambdaform.local.pollers.answers import Settled
 from lambdaform.local.ports import Outcome
 
-Condition = Literal["RetryAttemptsExhausted", "RecordAgeExceeded"]
+Condition = Literal["RetryAttemptsExhausted", "RecordAgeExceeded", "MaximumPayloadSizeExceeded"]
 
 
 @attrs.frozen
@@ -45,13 +45,17 @@ class StreamPolicy:
 
 @attrs.frozen
 class StreamRecord:
-    """One record of a shard."""
+    """One record of a shard, or of a broker."""
 
     sequence: str
     arrived: float
     event: Mapping[str, Any]
     """As it stands in the function's event."""
     size: int
+    lane: str = ""
+    """What stays in order within a piece of several lanes: a partition of a topic."""
+    handle: object = None
+    """What its reader knows it by."""
 
     @property
     def partition_key(self) -> str:
@@ -102,18 +106,18 @@ def expired(piece: Piece, now: float, max_age: float) -> tuple[Piece | None, Pie
     """Split a piece into what is older than that (-1 for without limit), and the rest."""
     if max_age < 0:
         return None, piece
-    old = sum(1 for record in piece.records if now - record.arrived > max_age)
+    old = tuple(record for record in piece.records if now - record.arrived > max_age)
     if not old:
         return None, piece
-    rest = piece.records[old:]
-    return attrs.evolve(piece, records=piece.records[:old]), (attrs.evolve(piece, records=rest) if rest else None)
+    rest = tuple(record for record in piece.records if now - record.arrived <= max_age)
+    return attrs.evolve(piece, records=old), (attrs.evolve(piece, records=rest) if rest else None)
 
 
 def decide_next(piece: Piece, outcome: Outcome, settled: Settled, policy: StreamPolicy) -> Done | Again | GiveUp:
     """What happens to a piece whose invocation just ended.
 
-    Throttles and service errors are retried without being counted. A partial response cuts the piece at the lowest
-    reported record. Splitting does not use up a retry.
+    Throttles and service errors are retried without being counted. A partial response cuts every lane of the piece at
+    its lowest reported record. Splitting does not use up a retry.
     """
     if outcome.fault is not None:
         refused = attrs.evolve(piece, refusals=piece.refusals + 1)
@@ -122,8 +126,7 @@ def decide_next(piece: Piece, outcome: Outcome, settled: Settled, policy: Stream
         return Done()
     records = piece.records
     if settled.is_reported:
-        first = next(place for place, record in enumerate(records) if record.sequence in settled.failed)
-        records = records[first:]
+        records = _from_first_failed(records, settled.failed)
     tried = Piece(records, attempts=piece.attempts + 1)
     pause = back_off(tried.attempts)
     if policy.splits and len(piece.records) > 1:
@@ -137,9 +140,47 @@ def decide_next(piece: Piece, outcome: Outcome, settled: Settled, policy: Stream
     return Again((tried,), pause)
 
 
+def _from_first_failed(records: Sequence[StreamRecord], failed: Collection[str]) -> tuple[StreamRecord, ...]:
+    """What is tried again of a piece: of each lane with a failure, everything from the first one on."""
+    begun: set[str] = set()
+    left: list[StreamRecord] = []
+    for record in records:
+        if record.sequence in failed:
+            begun.add(record.lane)
+        if record.lane in begun:
+            left.append(record)
+    return tuple(left)
+
+
 def back_off(attempt: int) -> float:
     """Seconds before the `attempt`-th retry. AWS says that retries back off, not how: this is an assumption."""
     return min(60.0, 2.0 ** min(attempt - 1, 6))
+
+
+def failure_head(
+    *,
+    give_up: GiveUp,
+    outcome: Outcome | None,
+    is_reported: bool,
+    request_id: str,
+    function_arn: str,
+    timestamp: str,
+) -> dict[str, Any]:
+    """What every document for an on-failure destination begins with, whatever kind of source it is about."""
+    context = {
+        "requestId": request_id,
+        "functionArn": function_arn,
+        "condition": give_up.condition,
+        "approximateInvokeCount": max(1, give_up.piece.attempts),
+    }
+    response: dict[str, Any] = {}
+    if outcome is not None and give_up.condition == "RetryAttemptsExhausted":
+        response["responseContext"] = {
+            "statusCode": 200,
+            "executedVersion": outcome.executed_version,
+            "functionError": None if is_reported else "Unhandled",
+        }
+    return {"requestContext": context, **response, "version": "1.0", "timestamp": timestamp}
 
 
 def failure_record(
@@ -162,24 +203,16 @@ def failure_record(
     https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-errors.html
     """
     records = give_up.piece.records
-    context = {
-        "requestId": request_id,
-        "functionArn": function_arn,
-        "condition": give_up.condition,
-        "approximateInvokeCount": max(1, give_up.piece.attempts),
-    }
-    response: dict[str, Any] = {}
-    if outcome is not None and give_up.condition == "RetryAttemptsExhausted":
-        response["responseContext"] = {
-            "statusCode": 200,
-            "executedVersion": outcome.executed_version,
-            "functionError": None if is_reported else "Unhandled",
-        }
+    head = failure_head(
+        give_up=give_up,
+        outcome=outcome,
+        is_reported=is_reported,
+        request_id=request_id,
+        function_arn=function_arn,
+        timestamp=timestamp,
+    )
     return {
-        "requestContext": context,
-        **response,
-        "version": "1.0",
-        "timestamp": timestamp,
+        **head,
         batch_key: {
             "shardId": shard_id,
             "startSequenceNumber": records[0].sequence,

@@ -1,0 +1,60 @@
+"""Which reader an address has. Each one's library is imported only when its kind of broker is read."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from lambdaform.local.brokers import SCHEMES, Address
+from lambdaform.local.event_sources import GROUPS, NOT_READ, Kind, kind_of
+from lambdaform.local.pollers.brokers import Reader
+from lambdaform.local.ports import EventMapping, Json
+
+
+def is_installed(library: str) -> bool:
+    """Whether a package can be imported."""
+    return importlib.util.find_spec(library) is not None
+
+
+def why_not(
+    source_arn: str,
+    settings: Mapping[str, Json],
+    address: Address | None,
+    *,
+    is_installed: Callable[[str], bool] = is_installed,
+) -> str | None:
+    """Why nothing is read by a mapping of a broker, in words; None when it is read."""
+    kind = kind_of(source_arn, settings)
+    if kind is None or kind not in NOT_READ:
+        raise AssertionError("bug in lambdaform: this mapping is of no broker")
+    beginning = f"the local AWS does not read from {NOT_READ[kind]}"
+    if address is None:
+        schemes = [scheme for scheme, each in SCHEMES.items() if kind in each.kinds]
+        return beginning + (f" without an address: --broker {kind}={schemes[0]}://HOST:PORT" if schemes else "")
+    if _is_shared(kind, settings):
+        return f"{beginning} in share groups (ConsumptionMode Queue)"
+    scheme = SCHEMES[address.scheme]
+    if not is_installed(scheme.library):
+        return f"{beginning} without {scheme.library}: pip install 'lambdaform[{scheme.extra}]'"
+    return None
+
+
+def reader_of(mapping: EventMapping, address: Address) -> Reader:
+    """What reads a mapping's source at an address; only where `why_not` has nothing against it."""
+    return READERS[address.scheme](mapping, address)
+
+
+def _is_shared(kind: Kind, settings: Mapping[str, Json]) -> bool:
+    config = cast(Mapping[str, Any], settings.get(GROUPS.get(kind, "")) or {})
+    return config.get("ConsumptionMode") == "Queue"
+
+
+def _kafka(mapping: EventMapping, address: Address) -> Reader:
+    from lambdaform.local.pollers.kafka import KafkaReader
+
+    return KafkaReader(mapping, address)
+
+
+READERS: Mapping[str, Callable[[EventMapping, Address], Reader]] = {"kafka": _kafka, "kafka+ssl": _kafka}
+"""By scheme: each of `SCHEMES` is here."""
