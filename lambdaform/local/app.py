@@ -247,7 +247,7 @@ class LocalAws:
             key = Key(function.account, function.region, function.name, version.number, version.generation)
             await self.fleet.make_ahead(key, blueprint)
 
-        made = Anticipation(find=self.store.functions.get, blueprint=self.blueprints.of, make=make)
+        made = Anticipation(find=self.store.functions.get, blueprint=self.blueprints.of, make=make, run=self.clock.run)
         self.plane.settled.tell = lambda key: made.expect(*key, LATEST)
         self.fleet.started = lambda key: made.expect(key.account, key.region, key.name, key.version)
         return made

@@ -8,8 +8,10 @@ before anything of the function's has run.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import attrs
 
@@ -42,14 +44,16 @@ class Anticipation:
         find: Callable[[tuple[str, str, str]], Function | None],
         blueprint: Callable[[Function, Version], Awaitable[Blueprint]],
         make: Callable[[Function, Version, Blueprint], Awaitable[None]],
+        run: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
         self._find = find
         self._blueprint = blueprint
         self._make = make
+        self._run = run
         self._expected: OrderedDict[_Expected, None] = OrderedDict()
         """The newest at the end."""
         self._timer: asyncio.TimerHandle | None = None
-        self._work: asyncio.Task[None] | None = None
+        self._is_at_work = False
 
     def expect(self, account: str, region: str, name: str, version: str) -> None:
         """Have the next environment of a version made, when there is time."""
@@ -67,22 +71,22 @@ class Anticipation:
         self._expected.clear()
         if self._timer is not None:
             self._timer.cancel()
-        if self._work is not None:
-            self._work.cancel()
 
     def _begin(self) -> None:
         self._timer = None
-        if self._work is None or self._work.done():
-            self._work = asyncio.get_running_loop().create_task(self._go_on())
+        if not self._is_at_work:
+            self._is_at_work = True
+            self._run(self._go_on())
 
     async def _go_on(self) -> None:
-        while self._expected and self._timer is None:
-            expected, _ = self._expected.popitem()
-            function = self._find((expected.account, expected.region, expected.name))
-            version = function.version(expected.version) if function is not None else None
-            if function is None or version is None or version.state != "Active" or version.has_snapshot:
-                continue
-            try:
-                await self._make(function, version, await self._blueprint(function, version))
-            except (AwsFault, OSError):
-                continue  # whoever invokes it hears of that
+        try:
+            while self._expected and self._timer is None:
+                expected, _ = self._expected.popitem()
+                function = self._find((expected.account, expected.region, expected.name))
+                version = function.version(expected.version) if function is not None else None
+                if function is None or version is None or version.state != "Active" or version.has_snapshot:
+                    continue
+                with contextlib.suppress(AwsFault, OSError):  # whoever invokes it hears of that
+                    await self._make(function, version, await self._blueprint(function, version))
+        finally:
+            self._is_at_work = False

@@ -184,13 +184,13 @@ class Environment:
 
     async def prepare(self) -> None:
         """Have a process that waits, with nothing of the function's loaded yet, until `invoke` or `initialise`."""
-        self._preparation = self._loop.create_future()
+        preparation = self._preparation = self._loop.create_future()
         try:
             await self._launch(is_held=True)
         except OSError:
             self._drop_process()  # who needs it tries again, and hears why not
         finally:
-            self._preparation.set_result(None)
+            preparation.set_result(None)
         if self._is_retired:
             self._drop_process()
             self._sandbox.remove()

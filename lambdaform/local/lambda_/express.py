@@ -23,6 +23,7 @@ from lambdaform.local.lambda_.plane import Plane
 from lambdaform.local.models import KEPT
 from lambdaform.local.ports import AwsFault
 
+_FAILURE = Response(500, b'{"message": "internal failure of the local AWS; see its standard error"}')
 _TYPE, _SYNCHRONOUS = "x-amz-invocation-type", "RequestResponse"
 
 
@@ -59,8 +60,14 @@ class Express:
 
     def dispatch(self, connection: Connection, request: Request) -> None:
         """Take a request, or hand it on."""
-        if not self._is_taken(connection, request):
-            self._otherwise(connection, request)
+        try:
+            is_taken = self._is_taken(connection, request)
+        except Exception as error:  # noqa: BLE001 - nothing a request does may end the process
+            print_failure(error, request)
+            connection.answer(_FAILURE)
+        else:
+            if not is_taken:
+                self._otherwise(connection, request)
 
     def _is_taken(self, connection: Connection, request: Request) -> bool:
         headers = request.headers
@@ -96,7 +103,7 @@ class Express:
                 response = answered(ran, request_id)
             except Exception as error:  # noqa: BLE001 - nothing a request does may end the process
                 print_failure(error, request)
-                response = Response(500, b'{"message": "internal failure of the local AWS; see its standard error"}')
+                response = _FAILURE
             connection.answer(response)
 
         return done

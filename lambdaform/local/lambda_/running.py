@@ -250,7 +250,12 @@ class Fleet:
         pool = self._pools[key]
         pool.idle.remove(environment)
         give_back = self._lend(pool, environment, key, "on-demand", is_reserved=is_reserved)
-        environment.start(event, timeout=timeout, done=lambda ending: done(_closing(ending, give_back)))
+        try:
+            environment.start(event, timeout=timeout, done=lambda ending: done(_closing(ending, give_back)))
+        except BaseException:
+            environment.retire()
+            give_back()
+            raise
 
     def _lend(
         self, pool: _Pool, environment: Environment, key: Key, place: Place, *, is_reserved: bool
@@ -404,8 +409,9 @@ class Fleet:
             await asyncio.wait(ending, timeout=LONGEST_SHUTDOWN)
 
     def counts(self) -> dict[str, int]:
-        """How many environments are idle and busy."""
+        """How many environments are idle and busy, and how many were made ahead."""
         return {
+            "ahead": len(self._next),
             "idle": sum(len(pool.idle) for pool in self._pools.values()),
             "busy": sum(len(pool.busy) for pool in self._pools.values()),
         }

@@ -27,6 +27,7 @@ class Turns:
         self._look_at = 0.0
         """Both on the loop's clock."""
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._then: Callable[[Turn], None] | None = None
 
     @property
@@ -69,11 +70,14 @@ class Turns:
         self._limit = now + limit
         self._look_at = now + max(min(limit, _WATCH_AFTER), 0.0)
         # A timer of the turn before goes on, if it is early enough: to set one takes longer than to be woken once.
-        if self._timer is None or self._timer.when() > self._look_at:
+        if self._timer is None or self._timer_at > self._look_at:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._loop.call_at(self._look_at, self._watch)
+            self._look_later()
         return self._turn
+
+    def _look_later(self) -> None:
+        self._timer, self._timer_at = self._loop.call_at(self._look_at, self._watch), self._look_at
 
     def _watch(self) -> None:
         """Look at the clock, and at the memory held, every few milliseconds while something is at work."""
@@ -91,4 +95,4 @@ class Turns:
                 return
             pause = min(max((self._most - held) / _GROWTH, _WATCH_EVERY), _WATCH_LEAST)
             self._look_at = min(self._limit, now + pause)
-        self._timer = self._loop.call_at(self._look_at, self._watch)
+        self._look_later()

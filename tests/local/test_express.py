@@ -1,0 +1,220 @@
+"""What is the same for warm functions, whose invocations go straight to their environment, as for all others."""
+
+from __future__ import annotations
+
+import http.client
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.local.conftest import Aws, Maker, environments, own, payload, refusal, unique, until, zipped
+
+ECHO = "def handler(event, context):\n    return event\n"
+FAILS = "def handler(event, context):\n    raise ValueError(event)\n"
+USUAL = {"X-Amz-Log-Type": "None"}
+"""Says what is so anyhow, and has a request go the usual way."""
+
+
+def post(aws: Aws, name: str, body: bytes, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """One request to invoke a function."""
+    parts = urlsplit(aws.endpoint)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+    connection.request("POST", f"/2015-03-31/functions/{name}/invocations", body, headers)
+    answer = connection.getresponse()
+    found = answer.status, dict(answer.getheaders()), answer.read()
+    connection.close()
+    return found
+
+
+def records(aws: Aws, name: str) -> list[dict[str, Any]]:
+    """The invocations of a function."""
+    return own(aws, "GET", f"invocations?function={name}")[1]
+
+
+@pytest.mark.parametrize(
+    ("source", "body"),
+    [(ECHO, b'{"a": [1, null, "\xc3\xa9"]}'), (ECHO, b' "text" '), (ECHO, b""), (ECHO, b"{}"), (FAILS, b'"x"')],
+)
+def test_an_answer_is_the_same_on_both_ways(aws: Aws, function: Maker, source: str, body: bytes) -> None:
+    name = function(source)
+    post(aws, name, body)
+    status, headers, found = post(aws, name, body)
+    usual_status, usual_headers, usual_found = post(aws, name, body, **USUAL)
+
+    ids = headers["x-amzn-RequestId"].encode(), usual_headers["x-amzn-RequestId"].encode()
+    assert (status, found.replace(*ids)) == (usual_status, usual_found)
+    ours = {"x-amzn-RequestId", "Date"}
+    assert list(headers) == list(usual_headers)
+    assert {k: v for k, v in headers.items() if k not in ours} == {
+        k: v for k, v in usual_headers.items() if k not in ours
+    }
+
+
+@pytest.mark.parametrize("source", [ECHO, FAILS])
+def test_what_is_noted_is_the_same_on_both_ways(aws: Aws, function: Maker, source: str) -> None:
+    name = function(source)
+    for _ in range(2):
+        post(aws, name, b'{"a": 1}')
+    post(aws, name, b'{"a": 1}', **USUAL)
+
+    _, quick, usual = records(aws, name)
+    differing = {"request_id", "started", "duration_ms", "logs", "result"}
+    assert {k: v for k, v in quick.items() if k not in differing} == {
+        k: v for k, v in usual.items() if k not in differing
+    }
+    for each in (quick, usual):
+        starts = [line.partition(" ")[0] for line in each["logs"].splitlines()]
+        assert [start for start in starts if start in ("START", "END", "REPORT")] == ["START", "END", "REPORT"]
+        assert each["logs"].count(each["request_id"]) >= 3
+
+
+@pytest.mark.parametrize("body", [b"{", b"1 2", b"\xff", b'{"a": 1} x'])
+def test_what_is_no_json_is_refused_by_a_warm_function_too(
+    aws: Aws, awslambda: Any, function: Maker, body: bytes
+) -> None:
+    name = function(ECHO)
+    post(aws, name, b"1")
+
+    assert refusal(awslambda.invoke, FunctionName=name, Payload=body).code == "InvalidRequestContentException"
+    assert len(records(aws, name)) == 1
+
+
+def test_invocations_one_after_the_other_have_one_environment(aws: Aws, function: Maker) -> None:
+    name = function("import os\ndef handler(event, context):\n    return os.getpid()\n")
+    for _ in range(200):
+        status, _, _ = post(aws, name, b"{}")
+        assert status == 200
+
+    assert len(environments(aws, name)) == 1
+    assert len({each["result"] for each in records(aws, name)}) == 1
+
+
+def test_a_warm_function_times_out(aws: Aws, awslambda: Any, function: Maker) -> None:
+    name = function("import time\ndef handler(event, context):\n    time.sleep(event)\n    return 1\n", Timeout=1)
+    assert payload(awslambda.invoke(FunctionName=name, Payload=b"0")) == 1
+    late = payload(awslambda.invoke(FunctionName=name, Payload=b"5"))
+
+    assert late["errorType"] == "Sandbox.Timedout"
+    assert "Task timed out after 1.00 seconds" in records(aws, name)[-1]["logs"]
+    assert payload(awslambda.invoke(FunctionName=name, Payload=b"0")) == 1
+
+
+def test_a_warm_function_may_end_in_the_middle_of_it(aws: Aws, awslambda: Any, function: Maker) -> None:
+    name = function("import os\ndef handler(event, context):\n    event and os._exit(3)\n    return 1\n")
+    assert payload(awslambda.invoke(FunctionName=name, Payload=b"0")) == 1
+    ended = awslambda.invoke(FunctionName=name, Payload=b"1")
+
+    assert ended["FunctionError"] == "Unhandled"
+    assert payload(ended)["errorType"] == "Runtime.ExitError"
+    assert payload(awslambda.invoke(FunctionName=name, Payload=b"0")) == 1
+
+
+def test_a_warm_function_runs_out_of_memory(awslambda: Any, function: Maker) -> None:
+    name = function(
+        "import time\nkept = []\ndef handler(event, context):\n"
+        "    if event:\n        kept.append(b'x' * 200_000_000)\n        time.sleep(30)\n    return 1\n",
+        Timeout=40,
+    )
+    assert payload(awslambda.invoke(FunctionName=name, Payload=b"0")) == 1
+
+    assert payload(awslambda.invoke(FunctionName=name, Payload=b"1"))["errorType"] == "Runtime.ExitError"
+
+
+def test_new_code_serves_the_next_request_of_a_warm_function(awslambda: Any, function: Maker) -> None:
+    name = function("def handler(event, context):\n    return 1\n")
+    assert [payload(awslambda.invoke(FunctionName=name)) for _ in range(2)] == [1, 1]
+    code = zipped({"app.py": "def handler(event, context):\n    return 2\n"})
+    awslambda.update_function_code(FunctionName=name, ZipFile=code)
+
+    assert [payload(awslambda.invoke(FunctionName=name)) for _ in range(2)] == [2, 2]
+
+
+def test_an_alias_that_is_moved_serves_its_new_version(awslambda: Any, function: Maker) -> None:
+    name = function("def handler(event, context):\n    return context.function_version\n")
+    for number in ("1", "2"):
+        assert awslambda.publish_version(FunctionName=name, Description=number)["Version"] == number
+        awslambda.update_function_configuration(FunctionName=name, Description=number)
+    awslambda.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
+    before = [payload(awslambda.invoke(FunctionName=name, Qualifier="live")) for _ in range(2)]
+    awslambda.update_alias(FunctionName=name, Name="live", FunctionVersion="2")
+
+    assert before == ["1", "1"]
+    assert [payload(awslambda.invoke(FunctionName=name, Qualifier="live")) for _ in range(2)] == ["2", "2"]
+
+
+def test_a_warm_function_without_concurrency_is_throttled(awslambda: Any, function: Maker) -> None:
+    name = function(ECHO)
+    awslambda.invoke(FunctionName=name)
+    awslambda.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+
+    assert refusal(awslambda.invoke, FunctionName=name).code == "TooManyRequestsException"
+    awslambda.delete_function_concurrency(FunctionName=name)
+    assert awslambda.invoke(FunctionName=name)["StatusCode"] == 200
+
+
+def test_a_deleted_function_is_gone_for_who_knew_it(awslambda: Any, function: Maker) -> None:
+    name = function(ECHO)
+    for _ in range(2):
+        awslambda.invoke(FunctionName=name)
+    awslambda.delete_function(FunctionName=name)
+
+    assert refusal(awslambda.invoke, FunctionName=name).code == "ResourceNotFoundException"
+
+
+def test_a_name_stands_for_the_caller_s_own_function(aws: Aws, function: Maker) -> None:
+    name = function(ECHO)
+    for _ in range(2):
+        aws.client("lambda").invoke(FunctionName=name)
+    elsewhere, other = aws.client("lambda", region="eu-west-1"), aws.client("lambda", key="210987654321")
+
+    for client in (elsewhere, other):
+        assert refusal(client.invoke, FunctionName=name).code == "ResourceNotFoundException"
+
+
+def ahead(aws: Aws) -> int:
+    """How many environments are made ahead."""
+    return own(aws, "GET", "health")[1]["environments"]["ahead"]
+
+
+def test_the_next_environment_is_made_ahead_and_runs_nothing_of_the_function_s(aws: Aws, function: Maker) -> None:
+    marker = unique("marker")
+    name = function(f"print('{marker}')\ndef handler(event, context):\n    return 1\n")
+    until(lambda: ahead(aws) > 0)
+
+    assert environments(aws, name) == []
+    post(aws, name, b"{}")
+    [record] = records(aws, name)
+    assert record["cold"]
+    [made] = environments(aws, name)
+    assert [each["phase"] for each in made["phases"]] == ["new", "init", "ready", "invoke", "ready"]
+
+
+def test_what_was_made_ahead_of_a_change_does_not_serve(aws: Aws, awslambda: Any, function: Maker) -> None:
+    source = "import os\ndef handler(event, context):\n    return os.environ['WORD']\n"
+    name = function(source, Environment={"Variables": {"WORD": "old"}})
+    until(lambda: ahead(aws) > 0)
+    awslambda.update_function_configuration(FunctionName=name, Environment={"Variables": {"WORD": "new"}})
+
+    assert payload(awslambda.invoke(FunctionName=name)) == "new"
+
+
+def test_no_more_are_made_ahead_than_a_handful(aws: Aws, function: Maker) -> None:
+    for _ in range(12):
+        function(ECHO)
+    name = function(ECHO)
+    post(aws, name, b"{}")
+
+    until(lambda: 0 < ahead(aws) <= 8)
+
+
+@pytest.mark.parametrize("source", ["import missing\n", "def handler(event, context:\n"])
+def test_code_that_cannot_be_loaded_is_told_by_what_was_made_ahead(
+    aws: Aws, awslambda: Any, function: Maker, source: str
+) -> None:
+    name = function(source)
+    until(lambda: ahead(aws) > 0)
+    answer = awslambda.invoke(FunctionName=name)
+
+    assert answer["FunctionError"] == "Unhandled"
+    assert payload(answer)["errorType"].startswith("Runtime.")
