@@ -11,6 +11,7 @@ Between answers come notes of what such executions wait for (`data_waiting`): JS
 from __future__ import annotations
 
 import ctypes
+import importlib
 import importlib.util
 import io
 import json
@@ -51,7 +52,11 @@ _WARMED = (
     ("iam", None, "Action=ListRoles&Version=2010-05-08"),
     ("sts", None, "Action=GetCallerIdentity&Version=2011-06-15"),
 )
+_STATE_MACHINES = "moto.stepfunctions.parser.models"
+"""The module of the services that run state machines, called like those that only keep them."""
 _PR_SET_PDEATHSIG = 1
+
+_LOCKS = (type(threading.Lock()), type(threading.RLock()))
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -142,7 +147,8 @@ def _serve(line: _Line, application: Wsgi) -> None:
                 _keep(is_root=False)
                 line.begin_anew()
                 if pace is not None:
-                    pace.abandon()
+                    pace.forget()
+                _abort_executions()
                 line.send({"ready": True}, b"")
             case "restore":
                 line.hold()  # no thread of an execution is in the middle of a note
@@ -171,6 +177,25 @@ def _pace(line: _Line, travel: _Travel, *, is_virtual: bool) -> Pace:
     pace: Pace = module.Pace(line.tell, travel.catch_up, one_at_a_time=is_virtual)
     module.install(pace)
     return pace
+
+
+def _abort_executions() -> None:
+    """Let executions of state machines end that were under way where this state was: their threads are not here."""
+    parser = sys.modules.get(_STATE_MACHINES)
+    if parser is None:
+        return
+    import datetime
+
+    from moto.stepfunctions.parser.api import ExecutionStatus
+
+    backends: Any = parser.stepfunctions_parser_backends
+    regions = [region for account in backends.values() for region in account.values()]
+    for execution in (each for region in regions for machine in region.state_machines for each in machine.executions):
+        if execution.exec_status == ExecutionStatus.RUNNING:
+            execution.exec_status = ExecutionStatus.ABORTED
+            execution.stop_date = datetime.datetime.now(tz=datetime.UTC)
+            execution.error = "Lambdaform.NotContinued"
+            execution.cause = "it was under way when the state of the local AWS was kept, from which it does not go on"
 
 
 def _answer(application: Wsgi, meta: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
@@ -271,7 +296,7 @@ def _save() -> bytes:
     general: type[Any] = whole.Pickler
 
     class Pickler(general):
-        """Knows what the general one does not: OpenSSL's keys in KMS and Cognito, the dictionaries of SSM."""
+        """Knows what the general one does not: OpenSSL's keys in KMS and Cognito, the dictionaries of SSM, locks."""
 
         def reducer_override(self, obj: Any) -> Any:
             from cryptography.hazmat.primitives import serialization
@@ -284,6 +309,10 @@ def _save() -> bytes:
                     serialization.NoEncryption(),
                 )
                 return _private_key, (text,)
+            if isinstance(obj, _LOCKS):
+                return (threading.RLock if isinstance(obj, _LOCKS[1]) else threading.Lock), ()
+            if type(obj).__module__ == "data_waiting":  # what an execution waited for
+                return threading.Event, ()
             if isinstance(obj, defaultdict) and type(cast(object, obj)) is not defaultdict:
                 # Python would call the class as a defaultdict is called; one with an `__init__` of its own is not.
                 own = cast("defaultdict[Any, Any]", obj)
@@ -293,12 +322,18 @@ def _save() -> bytes:
 
     all_services: Any = base_backend.BackendDict
     held = {
-        services.service_name: {account: dict(regions.items()) for account, regions in services.items()}
+        _name_of(services): {account: dict(regions.items()) for account, regions in services.items()}
         for services in all_services._instances
     }
     stream = io.BytesIO()
     Pickler(stream).dump(held)
     return stream.getvalue()
+
+
+def _name_of(services: Any) -> str:
+    """What tells the backends of one service from all others, also from those of the same name."""
+    module = str(services.backend.__module__)
+    return module if module == _STATE_MACHINES else str(services.service_name)
 
 
 def _loaded(data: bytes) -> dict[str, Any]:
@@ -327,9 +362,13 @@ def _load_state(data: bytes) -> None:
 
     held: dict[str, dict[str, dict[str, Any]]] = pickle.loads(data)  # written by `_save` into the user's own folder
     for name, accounts in held.items():
-        services: dict[str, dict[str, Any]] = cast(Any, get_backend)(name)
+        if name == _STATE_MACHINES:
+            services: dict[str, dict[str, Any]] = importlib.import_module(name).stepfunctions_parser_backends
+        else:
+            services = cast(Any, get_backend)(name)
         for account, regions in accounts.items():
             services[account].update(regions)
+    _abort_executions()
 
 
 class _Travel:

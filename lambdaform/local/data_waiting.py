@@ -12,7 +12,6 @@ is used.
 from __future__ import annotations
 
 import contextlib
-import datetime
 import importlib
 import threading
 import time
@@ -85,11 +84,6 @@ class Pace:
         self._running: Seat | None = None
         self._ready = deque[Seat]()
         self._timed = dict[int, Wait]()
-
-    def abandon(self) -> None:
-        """Begin anew in a copy of the process, and let what was under way end as aborted."""
-        self.forget()
-        _abort_executions()
 
     def seat(self) -> Seat | None:
         """That of the calling thread; None when it is no execution's."""
@@ -296,19 +290,6 @@ def install(pace: Pace) -> None:
     worker.Thread = first
     waits: Any = importlib.import_module(f"{_PARSER}.asl.component.state.wait.wait_function.wait_function")
     waits.WaitFunction._wait_interval = _wait_interval
-
-
-def _abort_executions() -> None:
-    backends: Any = importlib.import_module(f"{_PARSER}.models").stepfunctions_parser_backends
-    status: Any = importlib.import_module(f"{_PARSER}.api").ExecutionStatus
-    for regions in backends.values():
-        for region in regions.values():
-            for execution in (each for machine in region.state_machines for each in machine.executions):
-                if execution.exec_status == status.RUNNING:
-                    execution.exec_status = status.ABORTED
-                    execution.stop_date = datetime.datetime.now(tz=datetime.UTC)
-                    execution.error = "Lambdaform.Checkpoint"
-                    execution.cause = "it was under way at a checkpoint of the local AWS, which does not go on with it"
 
 
 def _wait_interval(_: Any, env: Any, wait_seconds: float) -> None:

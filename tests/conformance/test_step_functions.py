@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from moto.stepfunctions import parser
 
 from lambdaform.local.data_waiting import WAITING_MODULES
@@ -331,7 +332,7 @@ def test_what_a_task_starts_is_over_before_time_goes_on(virtual: Virtual) -> Non
     "Executions",
     "go on, whatever else happens",
     here="partly",
-    gap="those under way at a checkpoint, such as before a test, are ABORTED there and say so",
+    gap="those under way when a state is kept, such as before a test or by --persist, are ABORTED in it and say so",
     source=WAIT,
 )
 def test_an_execution_under_way_at_a_checkpoint_says_that_it_ended_there(virtual: Virtual) -> None:
@@ -339,7 +340,7 @@ def test_an_execution_under_way_at_a_checkpoint_says_that_it_ended_there(virtual
     own(virtual.aws, "POST", "checkpoint")
 
     found = described(virtual.aws, execution)
-    assert (found["status"], found["error"]) == ("ABORTED", "Lambdaform.Checkpoint")
+    assert (found["status"], found["error"]) == ("ABORTED", "Lambdaform.NotContinued")
 
     after = started(virtual.aws, waiting(60))
     virtual.advance(60)
@@ -355,6 +356,26 @@ def test_waits_are_shorter_by_the_speed(tmp_path: Path) -> None:
     waited = (execution["stopDate"] - execution["startDate"]).total_seconds()
     assert execution["status"] == "SUCCEEDED"
     assert 3600 <= waited < 3600 + 7200 * 5
+
+
+@pytest.mark.parametrize("clock", ["virtual", "system"])
+def test_machines_and_executions_are_kept(tmp_path: Path, clock: str) -> None:
+    options = ("--clock", clock, "--persist", str(tmp_path / "kept"))
+    process, aws = start(tmp_path, *options)
+    over = started(aws, {"Done": {"Type": "Pass", "End": True}})
+    until(lambda: status(aws, over) != "RUNNING")
+    under_way = started(aws, waiting(3600))
+    stop(process)
+
+    process, aws = start(tmp_path, *options)
+    found = [described(aws, each) for each in (over, under_way)]
+    again = started(aws, waiting(1))
+    if clock == "virtual":
+        Virtual(aws).advance(1)
+    until(lambda: status(aws, again) != "RUNNING")
+    stop(process)
+
+    assert [each["status"] for each in found] == ["SUCCEEDED", "ABORTED"]
 
 
 def test_a_task_may_wait_for_an_execution_that_it_starts(virtual: Virtual) -> None:
