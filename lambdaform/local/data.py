@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import urllib.parse
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
@@ -72,8 +73,8 @@ class _Channel:
     writer: asyncio.StreamWriter | None = None
     reading: asyncio.Task[None] | None = None
     """Takes in whatever comes, until the process ends."""
-    awaited: asyncio.Future[_Frame] | None = None
-    """The answer to the request under way."""
+    awaited: deque[asyncio.Future[_Frame]] = attrs.field(factory=deque[asyncio.Future[_Frame]])
+    """The answers to requests under way, in the order in which they come."""
 
 
 @attrs.frozen(eq=False)
@@ -251,27 +252,32 @@ class MotoServices:
         assert channel is not None
         if channel.writer is None:
             reader, channel.writer = await asyncio.open_connection(sock=channel.ours)
-            channel.awaited = asyncio.get_running_loop().create_future()
+            ready = self._awaited(channel)
             # What comes without having been asked for is nobody's doing.
             work = self._read(channel, reader)
             channel.reading = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
-            await self._answer(channel)  # says that it is ready
+            await self._answer(channel, ready)
         meta["port"] = self._port()
         if self._virtual is not None:
             meta |= {"now": self._virtual.now(), "speed": 0.0}
         elif isinstance(self._clock, SystemClock) and not self._clock.is_real:
             meta |= {"now": self._clock.now(), "speed": self._clock.speed}
         text = json.dumps(meta).encode()
-        channel.awaited = asyncio.get_running_loop().create_future()
+        awaited = self._awaited(channel)
         channel.writer.write(LENGTHS.pack(len(text), len(body)) + text + body)
-        return await self._answer(channel)
+        return await self._answer(channel, awaited)
 
-    async def _answer(self, channel: _Channel) -> _Frame:
-        assert channel.awaited is not None
+    def _awaited(self, channel: _Channel) -> asyncio.Future[_Frame]:
+        """The next answer. What waits for it may go away: it comes all the same, and is nobody else's."""
+        awaited: asyncio.Future[_Frame] = asyncio.get_running_loop().create_future()
+        channel.awaited.append(awaited)
+        return awaited
+
+    async def _answer(self, channel: _Channel, awaited: asyncio.Future[_Frame]) -> _Frame:
         assert channel.reading is not None
-        await asyncio.wait((channel.awaited, channel.reading), return_when=asyncio.FIRST_COMPLETED)
-        if channel.awaited.done():
-            return channel.awaited.result()
+        await asyncio.wait((awaited, channel.reading), return_when=asyncio.FIRST_COMPLETED)
+        if awaited.done():
+            return awaited.result()
         await self.close()
         raise AwsFault(
             "ServiceUnavailable",
@@ -289,8 +295,8 @@ class MotoServices:
                 if "told" in meta:
                     if self._executions is not None:
                         self._executions.told(meta)
-                elif channel.awaited is not None and not channel.awaited.done():
-                    channel.awaited.set_result((meta, content))
+                else:
+                    channel.awaited.popleft().set_result((meta, content))
 
 
 class _Calls:
