@@ -323,6 +323,8 @@ def _classes(jar: bytes | None) -> set[str] | None:
 
 def _dotnet(handler: str, files: Collection[str], read: Read) -> Missing | None:
     parts = handler.split("::")
+    if len(parts) == 1 and handler in files:  # a program compiled ahead of time, or the assembly with its ending
+        return None
     assembly = f"{parts[0]}.dll"
     if assembly not in files:
         near = _near(assembly, (path for path in files if path.endswith(".dll")))

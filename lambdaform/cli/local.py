@@ -16,6 +16,7 @@ from lambdaform.cli.context import Options, chain, checked
 from lambdaform.cli.interrupts import stopping
 from lambdaform.cli.program import shared_options, show_error, take_shared
 from lambdaform.cli.stacks import StackClass
+from lambdaform.local import flags
 from lambdaform.model.problem import LambdaformError
 
 if TYPE_CHECKING:
@@ -32,13 +33,7 @@ LOCAL_ACCOUNT = "123456789012"
 @shared_options
 @click.option("--port", default=DEFAULT_PORT, show_default=True, help="Where to listen; another one when it is taken.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Which address to listen on.")
-@click.option(
-    "--speed",
-    type=click.FloatRange(min=1, max=10_000),
-    default=1.0,
-    show_default=True,
-    help="How many times faster the local AWS's clock runs: delays and schedules come so much sooner.",
-)
+@flags.speed
 @click.option(
     "--retry-delay",
     type=click.FloatRange(min=0),
@@ -53,11 +48,7 @@ LOCAL_ACCOUNT = "123456789012"
     metavar="SOURCE=URL",
     help="Read a real broker: its ARN, one of its host:port, or a kind such as kafka, and its address.",
 )
-@click.option(
-    "--cpu-share",
-    is_flag=True,
-    help="Give handlers the share of the processor that goes with their memory, where the machine allows it.",
-)
+@flags.cpu_share
 @click.option(
     "--persist",
     type=click.Path(path_type=Path, file_okay=False),

@@ -13,6 +13,7 @@ from typing import Literal
 
 import click
 
+from lambdaform.local import flags
 from lambdaform.local.app import LocalAws, Options
 from lambdaform.local.asynchronous import FIRST_WAIT
 from lambdaform.local.brokers import VARIABLE, BadAddress, Brokers, forget_variable, split_options
@@ -27,13 +28,7 @@ _PARENT_LOOK = 0.5
 @click.option("--port", default=4566, show_default=True, help="Port to listen on; 0 is any free one.")
 @click.option("--region", default="us-east-1", show_default=True, help="Region of requests that do not name one.")
 @click.option("--clock", type=click.Choice(["system", "virtual"]), default="system", show_default=True)
-@click.option(
-    "--speed",
-    type=click.FloatRange(min=1, max=10_000),
-    default=1.0,
-    show_default=True,
-    help="How many times faster the system clock runs: delays and schedules come so much sooner.",
-)
+@flags.speed
 @click.option(
     "--retry-delay",
     type=click.FloatRange(min=0),
@@ -58,11 +53,7 @@ _PARENT_LOOK = 0.5
     show_default=True,
     help="Whether handlers get a file system like Lambda's where the machine allows it.",
 )
-@click.option(
-    "--cpu-share",
-    is_flag=True,
-    help="Give handlers the share of the processor that goes with their memory, where the machine allows it.",
-)
+@flags.cpu_share
 @click.option(
     "--persist",
     type=click.Path(path_type=Path, file_okay=False),

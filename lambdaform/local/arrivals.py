@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from lambdaform.local.clock import SystemClock, VirtualClock
+from lambdaform.local.data_waiting import EXECUTION_HEADER
 from lambdaform.local.door import Destination
 from lambdaform.local.faults import Faults
 from lambdaform.local.http import Request
@@ -35,6 +36,8 @@ class Arrivals:
             await self._metrics.hand_over()
         header = request.headers.get(HEADER)
         if header is None:
+            if EXECUTION_HEADER.lower() in request.headers:
+                return  # the clock waits for the execution, and the execution for this
             if isinstance(self._clock, VirtualClock):
                 await self._clock.calm(PATIENCE)
             return

@@ -7,6 +7,8 @@ checkpoints. `data_child` is the other side. No rule of a service lives here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import json
 import os
 import re
@@ -14,6 +16,7 @@ import socket
 import subprocess
 import sys
 import urllib.parse
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
@@ -22,6 +25,7 @@ import attrs
 
 from lambdaform.local.clock import SystemClock, VirtualClock
 from lambdaform.local.data_child import LENGTHS
+from lambdaform.local.executions import Executions
 from lambdaform.local.ports import ACCOUNT, AwsFault, Clock, Json
 from lambdaform.model.problem import LambdaformError
 
@@ -29,6 +33,7 @@ _CHILD = Path(__file__).with_name("data_child.py")
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "SYSTEMROOT")
 
 T = TypeVar("T")
+_Frame = tuple[dict[str, Json], bytes]
 
 Heard = Callable[[str], None]
 """Told the target of each request that was passed on, such as `DynamoDB_20120810.PutItem`."""
@@ -65,8 +70,11 @@ class _Channel:
 
     process: subprocess.Popen[bytes]
     ours: socket.socket
-    reader: asyncio.StreamReader | None = None
     writer: asyncio.StreamWriter | None = None
+    reading: asyncio.Task[None] | None = None
+    """Takes in whatever comes, until the process ends."""
+    awaited: deque[asyncio.Future[_Frame]] = attrs.field(factory=deque[asyncio.Future[_Frame]])
+    """The answers to requests under way, in the order in which they come."""
 
 
 @attrs.frozen(eq=False)
@@ -102,6 +110,7 @@ class MotoServices:
         self._turn = asyncio.Lock()
         self._calls: dict[str, _Calls] = {}
         self._listeners: list[Heard] = []
+        self._executions = None if clock is None else Executions(clock, self._wake)
 
     def prepare(self) -> None:
         """Start the process in the background, if it is not running; returns at once."""
@@ -168,16 +177,19 @@ class MotoServices:
     async def checkpoint(self) -> None:
         """Keep the present state as the one `restore` returns to. Every checkpoint costs a waiting process."""
         await self._exchange({"do": "checkpoint"}, b"")
+        self._forget_executions()
 
     async def restore(self) -> None:
         """Return to the latest checkpoint, or to nothing without one."""
         if self._channel is not None:
             await self._exchange({"do": "restore"}, b"")
+            self._forget_executions()
 
     async def reset(self) -> None:
         """Forget everything, checkpoints too."""
         if self._channel is not None:
             await self._exchange({"do": "reset"}, b"")
+            self._forget_executions()
 
     async def save(self) -> Saved:
         """The state of all services as bytes, for `load` in another process. Raises `LambdaformError`."""
@@ -207,12 +219,24 @@ class MotoServices:
     async def close(self) -> None:
         """End the process."""
         channel, self._channel = self._channel, None
+        self._forget_executions()
         if channel is not None:
+            if channel.reading is not None:
+                channel.reading.cancel()
             if channel.writer is not None:
                 channel.writer.close()
             channel.ours.close()
             channel.process.kill()  # its copies end with it
             channel.process.wait()
+
+    async def _wake(self, wait: int) -> None:
+        """Tell an execution of a state machine that the time it waits for has come."""
+        if self._channel is not None:
+            await self._exchange({"do": "wake", "wait": wait}, b"")
+
+    def _forget_executions(self) -> None:
+        if self._executions is not None:
+            self._executions.forget()
 
     async def _exchange(self, meta: dict[str, Json], body: bytes) -> tuple[dict[str, Json], bytes]:
         # A caller that goes away must not leave half a frame behind for the next one.
@@ -222,34 +246,57 @@ class MotoServices:
         async with self._turn:
             return await self._exchange_now(meta, body)
 
-    async def _exchange_now(self, meta: dict[str, Json], body: bytes) -> tuple[dict[str, Json], bytes]:
+    async def _exchange_now(self, meta: dict[str, Json], body: bytes) -> _Frame:
         self.prepare()
         channel = self._channel
         assert channel is not None
-        if channel.reader is None or channel.writer is None:
-            channel.reader, channel.writer = await asyncio.open_connection(sock=channel.ours)
-            await self._frame(channel.reader)  # says that it is ready
+        if channel.writer is None:
+            reader, channel.writer = await asyncio.open_connection(sock=channel.ours)
+            ready = self._awaited(channel)
+            # What comes without having been asked for is nobody's doing.
+            work = self._read(channel, reader)
+            channel.reading = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+            await self._answer(channel, ready)
         meta["port"] = self._port()
         if self._virtual is not None:
-            meta["now"] = self._virtual.now()
+            meta |= {"now": self._virtual.now(), "speed": 0.0}
         elif isinstance(self._clock, SystemClock) and not self._clock.is_real:
-            meta["now"] = self._clock.now()
+            meta |= {"now": self._clock.now(), "speed": self._clock.speed}
         text = json.dumps(meta).encode()
+        awaited = self._awaited(channel)
         channel.writer.write(LENGTHS.pack(len(text), len(body)) + text + body)
-        return await self._frame(channel.reader)
+        return await self._answer(channel, awaited)
 
-    async def _frame(self, reader: asyncio.StreamReader) -> tuple[dict[str, Json], bytes]:
-        try:
-            size, rest = LENGTHS.unpack(await reader.readexactly(LENGTHS.size))
-            return json.loads(await reader.readexactly(size)), await reader.readexactly(rest)
-        except (asyncio.IncompleteReadError, ConnectionError) as error:
-            await self.close()
-            raise AwsFault(
-                "ServiceUnavailable",
-                "the process of the library's services ended unexpectedly, and their state with it",
-                status=503,
-                type="Service",
-            ) from error
+    def _awaited(self, channel: _Channel) -> asyncio.Future[_Frame]:
+        """The next answer. What waits for it may go away: it comes all the same, and is nobody else's."""
+        awaited: asyncio.Future[_Frame] = asyncio.get_running_loop().create_future()
+        channel.awaited.append(awaited)
+        return awaited
+
+    async def _answer(self, channel: _Channel, awaited: asyncio.Future[_Frame]) -> _Frame:
+        assert channel.reading is not None
+        await asyncio.wait((awaited, channel.reading), return_when=asyncio.FIRST_COMPLETED)
+        if awaited.done():
+            return awaited.result()
+        await self.close()
+        raise AwsFault(
+            "ServiceUnavailable",
+            "the process of the library's services ended unexpectedly, and their state with it",
+            status=503,
+            type="Service",
+        )
+
+    async def _read(self, channel: _Channel, reader: asyncio.StreamReader) -> None:
+        """Take answers, and the notes between them, in the order in which they come; return when there are no more."""
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                size, rest = LENGTHS.unpack(await reader.readexactly(LENGTHS.size))
+                meta, content = json.loads(await reader.readexactly(size)), await reader.readexactly(rest)
+                if "told" in meta:
+                    if self._executions is not None:
+                        self._executions.told(meta)
+                else:
+                    channel.awaited.popleft().set_result((meta, content))
 
 
 class _Calls:

@@ -3,12 +3,16 @@
 Run as a program with the number of a connected socket; imports nothing of lambdaform. One request at a time comes as
 a frame (two lengths, JSON, body) and is answered by one. Services live in this process's memory, so a copy of the
 process is a copy of their state: to keep a checkpoint the process forks, its copy serves on, and the original waits to
-be forked again. No thread is running at that moment: there is one request at a time, and forking is asked for by one.
+be forked again. Threads are not copied, so executions of state machines that are under way at that moment end there.
+
+Between answers come notes of what such executions wait for (`data_waiting`): JSON with "told" in it.
 """
 
 from __future__ import annotations
 
 import ctypes
+import importlib
+import importlib.util
 import io
 import json
 import os
@@ -16,11 +20,17 @@ import signal
 import socket
 import struct
 import sys
+import threading
+import time
 import urllib.parse
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from lambdaform.local.data_waiting import Pace
 
 LENGTHS = struct.Struct("!II")
 
@@ -42,7 +52,11 @@ _WARMED = (
     ("iam", None, "Action=ListRoles&Version=2010-05-08"),
     ("sts", None, "Action=GetCallerIdentity&Version=2011-06-15"),
 )
+_STATE_MACHINES = "moto.stepfunctions.parser.models"
+"""The module of the services that run state machines, called like those that only keep them."""
 _PR_SET_PDEATHSIG = 1
+
+_LOCKS = (type(threading.Lock()), type(threading.RLock()))
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -55,8 +69,9 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the front, which ends this process by itself
     application = _load(seed)
     _keep(is_root=True)
-    _send(channel, {"ready": True}, b"")
-    _serve(channel, application)
+    line = _Line(channel)
+    line.send({"ready": True}, b"")
+    _serve(line, application)
 
 
 def _load(seed: int | None) -> Wsgi:
@@ -79,7 +94,9 @@ def _load(seed: int | None) -> Wsgi:
         answer, content = _answer(application, meta, body.encode())
         if answer["status"] != 200:
             sys.stderr.write(f"lambdaform: warming up {service} answered {answer['status']}: {content[:200]!r}\n")
-    with _Travel().to(0.0):
+    import time_machine
+
+    with time_machine.travel(0.0):
         pass  # loads what travelling needs
     if seed is not None:
         mock_random.seed(seed)
@@ -100,33 +117,85 @@ def _keep(*, is_root: bool) -> None:
         os._exit(code if code >= 0 else 1)
 
 
-def _serve(channel: socket.socket, application: Wsgi) -> None:
+def _serve(line: _Line, application: Wsgi) -> None:
     travel = _Travel()
+    pace: Pace | None = None
     while True:
-        frame = _receive(channel)
+        frame = line.receive()
         if frame is None:
             os._exit(DONE)
         meta, body = frame
+        # From here on also between requests: executions of state machines go on there.
+        travel.to(meta.get("now"), speed=meta.get("speed", 0.0))
         match meta["do"]:
             case "request":
+                if pace is None and "now" in meta and _is_of_state_machines(meta):
+                    pace = _pace(line, travel, is_virtual=not meta["speed"])
                 # Where the tasks of state machines find Lambda, queues and topics: at the front, like everybody.
                 os.environ["MOTO_PORT"] = str(meta.get("port") or 0)
-                with travel.to(meta.get("now")):
-                    answer, content = _answer(application, meta, body)
-                _send(channel, answer, content)
+                line.send(*_answer(application, meta, body))
+            case "wake":
+                if pace is not None:
+                    pace.wake(int(meta["wait"]))
+                line.send({"ready": True}, b"")
             case "save":
-                _send(channel, *_saved())
+                line.send(*_saved())
             case "load":
-                _send(channel, _loaded(body), b"")
+                line.send(_loaded(body), b"")
             case "checkpoint":
+                line.hold()  # for ever in the keeper, whose threads have nothing to say any more
                 _keep(is_root=False)
-                _send(channel, {"ready": True}, b"")
+                line.begin_anew()
+                if pace is not None:
+                    pace.forget()
+                _abort_executions()
+                line.send({"ready": True}, b"")
             case "restore":
+                line.hold()  # no thread of an execution is in the middle of a note
                 os._exit(RESTORE)
             case "reset":
+                line.hold()
                 os._exit(RESET)
             case unknown:
                 raise AssertionError(f"bug in lambdaform: the data services were asked to {unknown}")
+
+
+def _is_of_state_machines(meta: dict[str, Any]) -> bool:
+    headers: dict[str, str] = meta["headers"]
+    return any(n.lower() == "x-amz-target" and v.startswith("AWSStepFunctions.") for n, v in headers.items())
+
+
+def _pace(line: _Line, travel: _Travel, *, is_virtual: bool) -> Pace:
+    """Let executions of state machines wait by the clock; loaded when first needed, as the library's part for them."""
+    # By its file: beside this one lie modules of ours that are called like some of the standard library.
+    spec = importlib.util.spec_from_file_location("data_waiting", Path(__file__).with_name("data_waiting.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    pace: Pace = module.Pace(line.tell, travel.catch_up, one_at_a_time=is_virtual)
+    module.install(pace)
+    return pace
+
+
+def _abort_executions() -> None:
+    """Let executions of state machines end that were under way where this state was: their threads are not here."""
+    parser = sys.modules.get(_STATE_MACHINES)
+    if parser is None:
+        return
+    import datetime
+
+    from moto.stepfunctions.parser.api import ExecutionStatus
+
+    backends: Any = parser.stepfunctions_parser_backends
+    regions = [region for account in backends.values() for region in account.values()]
+    for execution in (each for region in regions for machine in region.state_machines for each in machine.executions):
+        if execution.exec_status == ExecutionStatus.RUNNING:
+            execution.exec_status = ExecutionStatus.ABORTED
+            execution.stop_date = datetime.datetime.now(tz=datetime.UTC)
+            execution.error = "Lambdaform.NotContinued"
+            execution.cause = "it was under way when the state of the local AWS was kept, from which it does not go on"
 
 
 def _answer(application: Wsgi, meta: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
@@ -227,7 +296,7 @@ def _save() -> bytes:
     general: type[Any] = whole.Pickler
 
     class Pickler(general):
-        """Knows what the general one does not: OpenSSL's keys in KMS and Cognito, the dictionaries of SSM."""
+        """Knows what the general one does not: OpenSSL's keys in KMS and Cognito, the dictionaries of SSM, locks."""
 
         def reducer_override(self, obj: Any) -> Any:
             from cryptography.hazmat.primitives import serialization
@@ -240,6 +309,10 @@ def _save() -> bytes:
                     serialization.NoEncryption(),
                 )
                 return _private_key, (text,)
+            if isinstance(obj, _LOCKS):
+                return (threading.RLock if isinstance(obj, _LOCKS[1]) else threading.Lock), ()
+            if type(obj).__module__ == "data_waiting":  # what an execution waited for
+                return threading.Event, ()
             if isinstance(obj, defaultdict) and type(cast(object, obj)) is not defaultdict:
                 # Python would call the class as a defaultdict is called; one with an `__init__` of its own is not.
                 own = cast("defaultdict[Any, Any]", obj)
@@ -249,12 +322,18 @@ def _save() -> bytes:
 
     all_services: Any = base_backend.BackendDict
     held = {
-        services.service_name: {account: dict(regions.items()) for account, regions in services.items()}
+        _name_of(services): {account: dict(regions.items()) for account, regions in services.items()}
         for services in all_services._instances
     }
     stream = io.BytesIO()
     Pickler(stream).dump(held)
     return stream.getvalue()
+
+
+def _name_of(services: Any) -> str:
+    """What tells the backends of one service from all others, also from those of the same name."""
+    module = str(services.backend.__module__)
+    return module if module == _STATE_MACHINES else str(services.service_name)
 
 
 def _loaded(data: bytes) -> dict[str, Any]:
@@ -283,61 +362,86 @@ def _load_state(data: bytes) -> None:
 
     held: dict[str, dict[str, dict[str, Any]]] = pickle.loads(data)  # written by `_save` into the user's own folder
     for name, accounts in held.items():
-        services: dict[str, dict[str, Any]] = cast(Any, get_backend)(name)
+        if name == _STATE_MACHINES:
+            services: dict[str, dict[str, Any]] = importlib.import_module(name).stepfunctions_parser_backends
+        else:
+            services = cast(Any, get_backend)(name)
         for account, regions in accounts.items():
             services[account].update(regions)
+    _abort_executions()
 
 
 class _Travel:
-    """Lets the library see the local AWS's time while it answers; the real time when none is given."""
+    """Lets the library see the local AWS's time, as it was told last; the real time when it was told none."""
 
     def __init__(self) -> None:
         self._traveller: Any = None
-        self._now: float | None = None
+        self._told = 0.0
+        self._at = 0.0
+        self._speed = 0.0
 
-    def to(self, now: float | None) -> _Travel:
-        self._now = now
-        return self
-
-    def __enter__(self) -> None:
-        if self._now is not None:
+    def to(self, now: float | None, *, speed: float) -> None:
+        """Be at a time that goes on at some speed, or stands still."""
+        if now is None:
+            return
+        self._told, self._at, self._speed = now, time.monotonic(), speed
+        if self._traveller is None:
             import time_machine
 
-            self._traveller = time_machine.travel(self._now, tick=False)
-            self._traveller.start()
+            self._traveller = time_machine.travel(now, tick=False).start()
+        else:
+            self._traveller.move_to(now)
 
-    def __exit__(self, *_: object) -> None:
-        if self._traveller is not None:
-            self._traveller.stop()
-            self._traveller = None
-
-
-def _send(channel: socket.socket, meta: dict[str, Any], body: bytes) -> None:
-    text = json.dumps(meta).encode()
-    channel.sendall(LENGTHS.pack(len(text), len(body)) + text + body)
+    def catch_up(self) -> None:
+        """See what time it is by now, where time goes on by itself."""
+        if self._traveller is not None and self._speed:
+            self._traveller.move_to(self._told + (time.monotonic() - self._at) * self._speed)
 
 
-def _receive(channel: socket.socket) -> tuple[dict[str, Any], bytes] | None:
-    """The next frame, and not a byte more: another copy of this process may read what follows."""
-    lengths = _exactly(channel, LENGTHS.size)
-    if lengths is None:
-        return None
-    size, rest = LENGTHS.unpack(lengths)
-    text, body = _exactly(channel, size), _exactly(channel, rest)
-    return None if text is None or body is None else (json.loads(text), body)
+class _Line:
+    """The socket to the local AWS: one frame at a time, whichever thread sends it."""
 
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._sending = threading.Lock()
 
-def _exactly(channel: socket.socket, size: int) -> bytes | None:
-    parts = bytearray()
-    while len(parts) < size:
-        try:
-            part = channel.recv(size - len(parts))
-        except ConnectionResetError:  # the local AWS ended before it had read everything
-            part = b""
-        if not part:
+    def send(self, meta: dict[str, Any], body: bytes) -> None:
+        text = json.dumps(meta).encode()
+        with self._sending:
+            self._channel.sendall(LENGTHS.pack(len(text), len(body)) + text + body)
+
+    def tell(self, note: dict[str, Any]) -> None:
+        """Send a note that nobody asked for."""
+        self.send(note, b"")
+
+    def hold(self) -> None:
+        """Let no thread send any more; waits for one that does."""
+        self._sending.acquire()
+
+    def begin_anew(self) -> None:
+        """Send again, in a copy of the process that was made while holding."""
+        self._sending = threading.Lock()
+
+    def receive(self) -> tuple[dict[str, Any], bytes] | None:
+        """The next frame, and not a byte more: another copy of this process may read what follows."""
+        lengths = self._exactly(LENGTHS.size)
+        if lengths is None:
             return None
-        parts += part
-    return bytes(parts)
+        size, rest = LENGTHS.unpack(lengths)
+        text, body = self._exactly(size), self._exactly(rest)
+        return None if text is None or body is None else (json.loads(text), body)
+
+    def _exactly(self, size: int) -> bytes | None:
+        parts = bytearray()
+        while len(parts) < size:
+            try:
+                part = self._channel.recv(size - len(parts))
+            except ConnectionResetError:  # the local AWS ended before it had read everything
+                part = b""
+            if not part:
+                return None
+            parts += part
+        return bytes(parts)
 
 
 def _die_with_parent() -> None:

@@ -89,6 +89,8 @@ def test_a_module_that_may_be_in_a_layer_is_not_judged() -> None:
         (Language.JAVA, "com.example.Worker", {"lib/worker.jar"}, True),
         (Language.DOTNET, "Shop::Shop.Worker::Handle", {"Shop.dll"}, True),
         (Language.DOTNET, "Shop::Shop.Worker::Handle", {"Shap.dll"}, False),
+        (Language.DOTNET, "bootstrap", {"bootstrap"}, True),
+        (Language.DOTNET, "Shop", {"Shap.dll"}, False),
         (Language.CUSTOM, "anything", {"bootstrap"}, True),
         (Language.CUSTOM, "anything", {"bin/bootstrap"}, False),
     ],

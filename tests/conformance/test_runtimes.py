@@ -12,14 +12,15 @@ import re
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lambdaform.local.lambda_.interpreters import javas, node, pythons, ruby
+from lambdaform.local.lambda_.interpreters import dotnet, javas, node, pythons, ruby
 from tests.conformance.facts import fact
-from tests.local.conftest import ROLE, Aws, own, payload, refusal, unique, zipped
+from tests.local.conftest import ROLE, Aws, own, payload, refusal, start, stop, unique, zipped
 
 PYTHON = "https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html"
 NODE = "https://docs.aws.amazon.com/lambda/latest/dg/lambda-nodejs.html"
@@ -29,6 +30,7 @@ RUBY_LAYERS = "https://docs.aws.amazon.com/lambda/latest/dg/ruby-layers.html"
 JAVA = "https://docs.aws.amazon.com/lambda/latest/dg/lambda-java.html"
 JAVA_LAYERS = "https://docs.aws.amazon.com/lambda/latest/dg/java-layers.html"
 JAVA_OPTIONS = "https://docs.aws.amazon.com/lambda/latest/dg/java-customization.html"
+DOTNET_HANDLER = "https://docs.aws.amazon.com/lambda/latest/dg/csharp-handler.html"
 CUSTOM = "https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html"
 needs_node = pytest.mark.skipif(node() is None, reason="no Node.js on this machine")
 needs_ruby = pytest.mark.skipif(ruby() is None, reason="no Ruby on this machine")
@@ -594,20 +596,157 @@ def test_java_without_its_client_says_what_is_missing(awslambda: Any) -> None:
     assert "java21 needs" in refused.message
 
 
+DOTNET = r"""#!/bin/sh
+# In the place of .NET, which these tests cannot have: answers with what it was started with.
+while true; do
+  EVENT=$(curl -sS -D /tmp/head "http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/next")
+  ID=$(grep -i request-id /tmp/head | tr -d '[:space:]' | cut -d: -f2)
+  URL="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/$ID/response"
+  SAID="{\"event\": $EVENT, \"started\": \"$*\", \"env\": \"$AWS_EXECUTION_ENV\", \"root\": \"$DOTNET_ROOT\"}"
+  curl -sS -X POST "$URL" -d "$SAID" >&2
+done
+"""
+PUBLISHED = {"Shop.dll": "x", "Shop.deps.json": "{}", "Shop.runtimeconfig.json": "{}"}
+CLIENT = "Amazon.Lambda.RuntimeSupport.dll"
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a stand-in for .NET 8."""
+    folder = tmp_path_factory.mktemp("dotnet")
+    folder.chmod(0o755)  # a handler is another user
+    (folder / "shared" / "Microsoft.NETCore.App" / "8.0.0").mkdir(parents=True)
+    (folder / "dotnet").write_text(DOTNET)
+    (folder / "dotnet").chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dotnet8(host: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Any]:
+    """The Lambda of a local AWS that finds the stand-in, and AWS's client in a folder."""
+    client = tmp_path_factory.mktemp("client") / "net8.0"
+    client.mkdir()
+    (client / CLIENT).write_text("x")
+    variables = ("env", f"DOTNET_ROOT={host}", f"LAMBDAFORM_DOTNET_CLIENT={client.parent}")
+    process, aws = start(tmp_path_factory.mktemp("aws"), by=variables)
+    yield aws.client("lambda")
+    stop(process)
+
+
+@needs_curl
 @fact(
     "dotnet",
-    "runs under AWS's runtime",
+    "AWS's runtime client loads the assembly of a handler Assembly::Namespace.Class::Method",
+    here="partly",
+    gap="the client, as a program, must be in the package, a layer or the folder that LAMBDAFORM_DOTNET_CLIENT names; "
+    "it runs under the .NET that is installed; these tests have a stand-in for .NET and the client",
+    source=DOTNET_HANDLER,
+)
+def test_an_assembly_is_loaded_by_the_client(dotnet8: Any) -> None:
+    name = made(dotnet8, "dotnet8", "Shop::Shop.Worker::Handle", zipped(PUBLISHED))
+
+    answers = [payload(dotnet8.invoke(FunctionName=name, Payload=b'{"n": 1}')) for _ in range(2)]
+
+    command = "exec --depsfile /var/task/Shop.deps.json --runtimeconfig /var/task/Shop.runtimeconfig.json"
+    client = f"/var/runtime/dotnet/net8.0/{CLIENT} Shop::Shop.Worker::Handle"
+    env, root = "AWS_Lambda_dotnet8", "/var/lang-dotnet8"
+    assert answers == [{"event": {"n": 1}, "started": f"{command} {client}", "env": env, "root": root}] * 2
+
+
+@needs_curl
+@fact(
+    "dotnet",
+    "a handler that is the name of an executable assembly starts it",
+    here="partly",
+    gap="under the .NET that is installed; these tests have a stand-in for it",
+    source=DOTNET_HANDLER,
+)
+def test_an_executable_assembly_is_started(dotnet8: Any) -> None:
+    name = made(dotnet8, "dotnet8", "Shop", zipped(PUBLISHED))
+
+    assert payload(dotnet8.invoke(FunctionName=name, Payload=b"1"))["started"] == "exec /var/task/Shop.dll"
+
+
+@needs_curl
+@fact(
+    "dotnet",
+    "a program compiled ahead of time is started by its name",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/dotnet-native-aot.html",
+)
+def test_a_native_program_is_started_without_dotnet(awslambda: Any) -> None:
+    name = made(awslambda, "dotnet10", "shop", packed({"shop": ECHO}, executable=True))
+
+    answer = payload(awslambda.invoke(FunctionName=name, Payload=b"[1]"))
+
+    assert answer == {"event": [1], "env": "AWS_Lambda_dotnet10", "handler": "shop"}
+
+
+@fact(
+    "dotnet",
+    "a package without what the handler names ends the runtime with a status of its own",
+    source="https://github.com/aws/aws-lambda-dotnet/blob/master/Libraries/src/Amazon.Lambda.RuntimeSupport/bootstrap-al2023.sh",
+)
+@pytest.mark.parametrize(("handler", "status"), [("Other", 104), ("Other::Shop.Worker::Handle", 105)])
+def test_a_package_that_was_not_published_ends_the_runtime(dotnet8: Any, handler: str, status: int) -> None:
+    name = made(dotnet8, "dotnet8", handler, zipped({"Shop.dll": "x"}))
+
+    answer = dotnet8.invoke(FunctionName=name, LogType="Tail")
+
+    assert payload(answer)["errorMessage"].endswith(f"Runtime exited with error: exit status {status}")
+    assert "Error: the package has no" in logged(answer)
+
+
+@fact(
+    "dotnet",
+    "AWS's runtimes bring .NET and their client along",
     here="not",
-    gap="functions are deployed and checked; invoking answers 501 and names the runtime",
+    gap="without them, invoking an assembly answers 501 and says what is missing and where to put it",
     source="https://docs.aws.amazon.com/lambda/latest/dg/lambda-csharp.html",
 )
-def test_a_runtime_that_is_not_run_here_says_so(awslambda: Any) -> None:
-    name = made(awslambda, "dotnet8", "x::Y::z", zipped({"a": "b"}))
+def test_dotnet_without_its_client_says_what_is_missing(host: Path, tmp_path: Path) -> None:
+    process, aws = start(tmp_path, by=("env", f"DOTNET_ROOT={host}"))
+    awslambda = aws.client("lambda")
+    name = made(awslambda, "dotnet8", "Shop::Shop.Worker::Handle", zipped(PUBLISHED))
+
+    refused = refusal(awslambda.invoke, FunctionName=name)
+    stop(process)
+
+    assert (refused.status, refused.code) == (501, "NotImplemented")
+    assert "dotnet8 needs AWS's runtime client" in refused.message
+
+
+@pytest.mark.skipif(dotnet(10) is not None, reason="this machine has .NET 10 or newer")
+@pytest.mark.parametrize("handler", ["Shop", "Shop::Shop.Worker::Handle"])
+def test_a_dotnet_that_is_too_old_is_said(dotnet8: Any, handler: str) -> None:
+    name = made(dotnet8, "dotnet10", handler, zipped(PUBLISHED))
+
+    refused = refusal(dotnet8.invoke, FunctionName=name)
+
+    assert (refused.status, refused.code) == (501, "NotImplemented")
+    assert "dotnet10 needs .NET 10 or newer" in refused.message
+    assert "has .NET 8 at most" in refused.message
+
+
+@fact(
+    "PackageType",
+    "functions are made of container images",
+    here="not",
+    gap="they are deployed and checked; invoking answers 501",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/images-create.html",
+)
+def test_a_container_image_that_is_not_run_here_says_so(awslambda: Any) -> None:
+    name = unique()
+    awslambda.create_function(
+        FunctionName=name,
+        Role=ROLE,
+        PackageType="Image",
+        Code={"ImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/shop:1"},
+    )
 
     refused = refusal(awslambda.invoke, FunctionName=name)
 
     assert (refused.status, refused.code) == (501, "NotImplemented")
-    assert "not dotnet8" in refused.message
+    assert "not container images" in refused.message
 
 
 @fact(

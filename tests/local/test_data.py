@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Generator
@@ -144,3 +145,47 @@ def test_the_process_gets_no_credentials_and_no_configuration() -> None:
     assert environment["HOME"] != "/home/me"
     assert "AWS_PROFILE" not in environment
     assert "ODD" not in environment
+
+
+async def execution_of(data: MotoServices, seconds: int) -> str:
+    """The ARN of an execution of a state machine that waits, and no more."""
+    definition = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": seconds, "End": True}}}
+    machine = {"name": "waits", "definition": json.dumps(definition), "roleArn": "arn:aws:iam::123456789012:role/any"}
+    arn = (await data.call("stepfunctions", "CreateStateMachine", machine, region=REGION))["stateMachineArn"]
+    started = await data.call("stepfunctions", "StartExecution", {"stateMachineArn": arn, "input": "{}"}, region=REGION)
+    return str(started["executionArn"])
+
+
+async def status_of(data: MotoServices, execution: str) -> str:
+    found = await data.call("stepfunctions", "DescribeExecution", {"executionArn": execution}, region=REGION)
+    return str(found["status"])
+
+
+def test_running_until_idle_goes_to_the_end_of_an_execution_and_no_further(bench: Bench) -> None:
+    async def scenario(data: MotoServices) -> tuple[float, str]:
+        execution = await execution_of(data, 86_400)
+        passed = await bench.clock.run_until_idle(1_000_000)
+        return passed, await status_of(data, execution)
+
+    assert bench(scenario) == (86_400, "SUCCEEDED")
+
+
+def test_a_stopped_execution_waits_no_longer(bench: Bench) -> None:
+    async def scenario(data: MotoServices) -> tuple[float, str]:
+        execution = await execution_of(data, 86_400)
+        await bench.clock.advance(100)
+        await data.call("stepfunctions", "StopExecution", {"executionArn": execution}, region=REGION)
+        return await bench.clock.run_until_idle(1_000_000), await status_of(data, execution)
+
+    assert bench(scenario) == (0, "ABORTED")
+
+
+def test_a_state_that_is_brought_back_waits_for_nothing(bench: Bench) -> None:
+    async def scenario(data: MotoServices) -> tuple[float, int]:
+        await data.checkpoint()
+        await execution_of(data, 86_400)
+        await data.restore()
+        machines = await data.call("stepfunctions", "ListStateMachines", {}, region=REGION)
+        return await bench.clock.run_until_idle(1_000_000), len(machines["stateMachines"])
+
+    assert bench(scenario) == (0, 0)

@@ -17,11 +17,14 @@ from pathlib import Path
 import attrs
 
 from lambdaform.local.lambda_ import platform_log
+from lambdaform.local.lambda_.assemblies import Host, NoClient, NoHost, dotnet
 from lambdaform.local.lambda_.blueprint import Blueprint
-from lambdaform.local.lambda_.interpreters import Interpreter, javas, node, pythons, ruby
+from lambdaform.local.lambda_.interpreters import Interpreter, dotnets, javas, node, pythons, ruby
+from lambdaform.local.lambda_.interpreters import dotnet as dotnet_for
 from lambdaform.local.lambda_.interpreters import java as java_for
 from lambdaform.local.lambda_.launching import (
     CUSTOM,
+    DOTNET,
     JAVA,
     NODE,
     PYTHON,
@@ -35,7 +38,7 @@ from lambdaform.local.lambda_.launching import (
     wrapped,
 )
 from lambdaform.local.lambda_.plane import Plane
-from lambdaform.local.lambda_.processes import JAVA_CLIENT, Spawner
+from lambdaform.local.lambda_.processes import DOTNET_CLIENT, JAVA_CLIENT, Spawner
 from lambdaform.local.lambda_.values import Function, Version
 from lambdaform.local.ports import ACCOUNT, AwsFault
 
@@ -43,6 +46,11 @@ LANG = "/var/lang"
 NO_JAVA_CLIENT = (
     "{} needs AWS's runtime client, com.amazonaws:aws-lambda-java-runtime-interface-client: in the package, in a "
     f"layer's java/lib, or with what it depends on in the folder that {JAVA_CLIENT} names when the local AWS starts"
+)
+NO_DOTNET_CLIENT = (
+    "{} needs AWS's runtime client to load {}: Amazon.Lambda.RuntimeSupport.dll, built as a program, at the top of the "
+    f"package or of a layer, or in the folder that {DOTNET_CLIENT} names when the local AWS starts{{}}; AWS's test "
+    "tool brings it along (dotnet tool install -g Amazon.Lambda.TestTool), an executable assembly needs none"
 )
 HERE = f"python{sys.version_info.major}.{sys.version_info.minor}"
 """The runtime that this interpreter is."""
@@ -65,7 +73,7 @@ def why_not_run(version: Version) -> str | None:
     """Why a version's runtime is none this local AWS can run; None when it can."""
     language = language_of(version.runtime)
     if language is None:
-        runs = "Python, Node.js, Ruby, Java and custom runtimes"
+        runs = "Python, Node.js, Ruby, Java, .NET and custom runtimes"
         return f"the local AWS runs {runs}, not {version.runtime or 'container images'}"
     for needing, name, program, is_missing in (
         (NODE, "Node.js", "node", node() is None),
@@ -74,12 +82,26 @@ def why_not_run(version: Version) -> str | None:
     ):
         if language == needing and is_missing:
             return f"{version.runtime} needs {name}, and there is no {program} on the PATH of the local AWS"
-    return None
+    # One whose handler is just a name may be a program of its own: that is seen from its package.
+    return no_dotnet(version.runtime) if language == DOTNET and ":" in version.handler else None
+
+
+def no_dotnet(runtime: str) -> str | None:
+    """Why there is no .NET for a runtime; None when there is one."""
+    major = major_of(runtime)
+    if dotnet_for(major) is not None:
+        return None
+    found = dotnets()
+    if found:
+        here = f"{found[max(found)].program} has .NET {max(found)} at most"
+    else:
+        here = "there is no dotnet on the PATH of the local AWS, in its usual places, nor in DOTNET_ROOT"
+    return f"{runtime} needs .NET {major} or newer, and {here}: get it from https://dotnet.microsoft.com/download"
 
 
 def major_of(runtime: str) -> int:
-    """Java's version in the name of a runtime, such as `java8.al2`."""
-    return int(runtime.removeprefix(JAVA).partition(".")[0])
+    """The version of Java or .NET in the name of a runtime, such as `java8.al2`."""
+    return int(runtime.removeprefix(JAVA).removeprefix(DOTNET).partition(".")[0])
 
 
 def not_run_here(why: str) -> AwsFault:
@@ -149,7 +171,7 @@ class Blueprints:
             timeout=float(version.timeout),
             log_group=logging["LogGroup"],
             log_style=style,
-            environ=environ(function, version, places, address=self._plane.address()),
+            environ={**environ(function, version, places, address=self._plane.address()), **launch.variables},
             folder=folder,
             opt=opt,
             path=path,
@@ -195,8 +217,36 @@ class Blueprints:
                 if launch is None:
                     raise not_run_here(NO_JAVA_CLIENT.format(version.runtime))
                 return launch
+            case "dotnet":
+                return self._dotnet(version, places, folder, opt, is_isolated=is_isolated)
             case _:
                 return Launch()
+
+    def _dotnet(self, version: Version, places: Places, folder: Path, opt: Path | None, *, is_isolated: bool) -> Launch:
+        major = major_of(version.runtime)
+        found = dotnet_for(major)
+        host = None
+        if found is not None:
+            program = found[1].inside if is_isolated else found[1].program
+            host = Host(program, rolls_forward=found[0] != major)
+        named = (self._runtime / "dotnet", f"{places.runtime}/dotnet")
+        clients = [(place / f"net{major}.0", f"{shown}/net{major}.0") for place, shown in [named]]
+        launch = dotnet(
+            host,
+            version.handler,
+            memory=version.memory_size,
+            environment=version.environment,
+            code=(folder, places.task),
+            clients=[*clients, named, *([(opt, places.opt)] if opt is not None else [])],
+        )
+        match launch:
+            case Launch():
+                return launch
+            case NoHost():
+                raise not_run_here(no_dotnet(version.runtime) or "bug in lambdaform: .NET was found, and is not there")
+            case NoClient(library):
+                found = f" ({library} is a library, without a Main)" if library else ""
+                raise not_run_here(NO_DOTNET_CLIENT.format(version.runtime, version.handler, found))
 
     def _unisolated(self, folder: Path, opt: Path | None) -> Places:
         return Places(str(folder), str(opt or "/opt"), str(self._runtime), sys.base_prefix, "/home/sbx_user1051")
@@ -314,7 +364,7 @@ def _of_language(runtime: str, places: Places) -> dict[str, str]:
                 "RUBYLIB": os.pathsep.join([places.task, f"{places.runtime}/lib", f"{places.opt}/ruby/lib"]),
                 "PWD": places.task,
             }
-        case "java":
+        case "java" | "dotnet":
             return {"PWD": places.task}
         case _:
             return {"PATH": f"/usr/local/bin:/usr/bin/:/bin:{places.opt}/bin"}

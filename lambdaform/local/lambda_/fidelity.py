@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import attrs
 
-from lambdaform.local.lambda_.blueprints import HERE, major_of, why_not_run
-from lambdaform.local.lambda_.interpreters import java, node, pythons, ruby
-from lambdaform.local.lambda_.launching import JAVA, NODE, PYTHON, RUBY, language_of, of_python
+from lambdaform.local.lambda_.blueprints import HERE, major_of, no_dotnet, why_not_run
+from lambdaform.local.lambda_.interpreters import dotnet, java, node, pythons, ruby
+from lambdaform.local.lambda_.launching import DOTNET, JAVA, NODE, PYTHON, RUBY, language_of, of_python
 from lambdaform.local.lambda_.values import Function, Version
 from lambdaform.model.runtimes import RUNTIMES
 
@@ -59,6 +59,11 @@ def _of_version(version: Version, *, is_isolated: bool, has_shares: bool) -> Ite
         yield Difference("AWS SDK for Ruby", "it is there only when it is packaged")
     elif language == JAVA and (found := java(major_of(version.runtime))) is not None:
         yield Difference("Runtime", f"{version.runtime} runs under {found.program}")
+    elif language == DOTNET:
+        if (here := dotnet(major_of(version.runtime))) is not None:
+            yield Difference("Runtime", f"{version.runtime} runs under .NET {here[0]} of {here[1].program}")
+        else:
+            yield Difference("Runtime", f"{no_dotnet(version.runtime)}; invoking an assembly answers 501")
     if settings["Architectures"] != ["x86_64"]:
         yield Difference("Architectures", "code runs on this machine's processor")
     if not has_shares:

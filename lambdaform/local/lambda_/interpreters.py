@@ -89,9 +89,38 @@ def java(wanted: int) -> Interpreter | None:
     return found[newer[0]] if newer else found[max(found)] if found else None
 
 
+@cache
+def dotnets() -> Mapping[int, Interpreter]:
+    """.NET by the major versions of its runtimes, such as 8: by DOTNET_ROOT, on the PATH, and where it is installed."""
+    root = os.environ.get("DOTNET_ROOT")
+    kept = [Path(each, "dotnet") for each in ("/usr/share", "/usr/lib", "/usr/lib64", "/usr/local/share")]
+    return dotnets_in([*([Path(root)] if root else []), *_path(), *kept, _home() / ".dotnet"])
+
+
+def dotnets_in(folders: Iterable[Path]) -> Mapping[int, Interpreter]:
+    """.NET's host in some folders by the versions of the runtimes beside it; the first that has one counts."""
+    found: dict[int, Interpreter] = {}
+    for folder in folders:
+        path = Path(os.path.realpath(folder / "dotnet"))
+        if not path.is_file() or not os.access(path, os.X_OK):
+            continue
+        for runtime in _entries(path.parent / "shared" / "Microsoft.NETCore.App", "*"):
+            major = runtime.name.partition(".")[0]
+            if major.isdigit() and int(major) not in found:
+                found[int(major)] = _interpreter(path, f"/var/lang-dotnet{major}", prefix=path.parent)
+    return found
+
+
+def dotnet(wanted: int) -> tuple[int, Interpreter] | None:
+    """The .NET to run a version's assemblies, and its major version: that one, else the next newer there is."""
+    found = dotnets()
+    newer = [each for each in sorted(found) if each >= wanted]
+    return (newer[0], found[newer[0]]) if newer else None
+
+
 def shown() -> Mapping[str, str]:
     """Where to mount what, so that handlers find the interpreters: place to folder."""
-    every = [*pythons().values(), node(), ruby(), *javas().values()]
+    every = [*pythons().values(), node(), ruby(), *javas().values(), *dotnets().values()]
     return {each.shown_at: each.prefix for each in every if each is not None and each.shown_at is not None}
 
 
@@ -137,11 +166,11 @@ def _is_program(path: Path) -> bool:
     return os.access(path, os.X_OK) and not start.startswith(b"#!")
 
 
-def _interpreter(path: Path, place: str | None) -> Interpreter:
-    """An interpreter that is shown at a place, or at its own."""
+def _interpreter(path: Path, place: str | None, *, prefix: Path | None = None) -> Interpreter:
+    """An interpreter that is shown at a place, or at its own. Its prefix is the folder above that of its file."""
     program = os.path.realpath(path)
-    prefix = str(Path(program).parents[1])
+    folder = str(prefix or Path(program).parents[1])
     if program.startswith(_SYSTEM):
-        return Interpreter(program, program, prefix, None)
-    place = place or prefix
-    return Interpreter(program, f"{place}/{Path(program).relative_to(prefix)}", prefix, place)
+        return Interpreter(program, program, folder, None)
+    place = place or folder
+    return Interpreter(program, f"{place}/{Path(program).relative_to(folder)}", folder, place)

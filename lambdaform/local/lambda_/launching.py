@@ -15,11 +15,11 @@ import attrs
 
 from lambdaform.local.lambda_.interpreters import Interpreter
 
-PYTHON, NODE, RUBY, JAVA, CUSTOM = "python", "nodejs", "ruby", "java", "provided"
+PYTHON, NODE, RUBY, JAVA, DOTNET, CUSTOM = "python", "nodejs", "ruby", "java", "dotnet", "provided"
 JAVA_CLIENT = "com.amazonaws.services.lambda.runtime.api.client.AWSLambda"
 """The main class of AWS's runtime client for Java."""
-_HEAP = 0.85
-"""The share of a function's memory that Java's heap gets; ours, as AWS does not publish its own."""
+HEAP = 0.85
+"""The share of a function's memory that the heap of Java or .NET gets; ours, as AWS does not publish its own."""
 
 
 @attrs.frozen
@@ -30,11 +30,15 @@ class Launch:
     """The program and its arguments; nothing for a fork of the prepared parent."""
     flaw: str | None = None
     """Why there is nothing to start, in the words of `Runtime.InvalidEntrypoint`."""
+    variables: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    """Environment variables that go with it."""
 
 
 def language_of(runtime: str) -> str | None:
     """The language of a runtime that can be run here; None for the others."""
-    return next((language for language in (PYTHON, NODE, RUBY, JAVA, CUSTOM) if runtime.startswith(language)), None)
+    return next(
+        (language for language in (PYTHON, NODE, RUBY, JAVA, DOTNET, CUSTOM) if runtime.startswith(language)), None
+    )
 
 
 def of_python(runtime: str, *, own: str, found: Mapping[str, Interpreter]) -> Interpreter | None:
@@ -51,7 +55,7 @@ def wrapped(launch: Launch, wrapper: str | None, *, python: tuple[str, ...]) -> 
     `python` is the command of a runtime that is otherwise forked. Custom runtimes have no wrapper.
     https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html
     """
-    return launch if not wrapper else Launch((wrapper, *(launch.arguments or python)))
+    return launch if not wrapper else attrs.evolve(launch, arguments=(wrapper, *(launch.arguments or python)))
 
 
 def extensions(layers: Path | None) -> tuple[str, ...]:
@@ -108,7 +112,7 @@ def java(
         return None
     flags: list[str] = []
     if "Xmx" not in options and "MaxHeapSize" not in options and "MaxRAM" not in options:
-        flags.append(f"-XX:MaxHeapSize={int(memory * _HEAP)}m")
+        flags.append(f"-XX:MaxHeapSize={int(memory * HEAP)}m")
     if "GC" not in options:
         flags.append("-XX:+UseSerialGC")
     if has_fast_start and "Tiered" not in options:

@@ -47,6 +47,9 @@ NODE_MODULES = "LAMBDAFORM_NODE_MODULES"
 JAVA_CLIENT = "LAMBDAFORM_JAVA_CLIENT"
 """The variable that names a folder with AWS's runtime interface client for Java and what it depends on, as archives."""
 
+DOTNET_CLIENT = "LAMBDAFORM_DOTNET_CLIENT"
+"""The variable that names a folder with AWS's runtime client for .NET, or with one in `net8.0` and so on."""
+
 LIMITS = {
     "RLIMIT_NOFILE": [1024, 1024],
     "RLIMIT_NPROC": [1024, 1024],
@@ -495,7 +498,7 @@ def assemble_runtime(folder: Path) -> Path:
                 (folder / info.name).symlink_to(info)
     for name in ("bootstrap.py", "runtimes/index.mjs", "runtimes/bootstrap.rb"):
         shutil.copyfile(HERE / name, folder / Path(name).name)
-    for variable, name in ((NODE_MODULES, "node_modules"), (JAVA_CLIENT, "lib")):
+    for variable, name in ((NODE_MODULES, "node_modules"), (JAVA_CLIENT, "lib"), (DOTNET_CLIENT, "dotnet")):
         given = os.environ.get(variable)
         if given and Path(given).is_dir():
             (folder / name).symlink_to(Path(given).resolve())
