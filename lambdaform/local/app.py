@@ -41,10 +41,11 @@ from lambdaform.local.lambda_.invoking import Invoking
 from lambdaform.local.lambda_.metrics import Metrics
 from lambdaform.local.lambda_.naming import LATEST
 from lambdaform.local.lambda_.plane import Plane
-from lambdaform.local.lambda_.processes import Executing, Parents, Spawner, assemble_runtime, has_aws_client
+from lambdaform.local.lambda_.processes import Executing, Parents, Spawner
 from lambdaform.local.lambda_.records import Records
 from lambdaform.local.lambda_.running import Fleet, Key
 from lambdaform.local.lambda_.service import Lambda
+from lambdaform.local.lambda_.shipped import assemble_runtime, has_aws_client
 from lambdaform.local.lambda_.store import Snapshot, Store
 from lambdaform.local.lambda_.values import Function, Version
 from lambdaform.local.logs import Logs, LogStore, Subscriptions

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from lambdaform.local.lambda_.invoking import unrestored
 from lambdaform.local.lambda_.phases import RESTORE_LIMIT, init_limit
+from lambdaform.local.lambda_.refusals import unrestored
 from lambdaform.local.lambda_.running import RestoreFailed
 from tests.conformance.facts import fact
 from tests.local.conftest import ROLE, Aws, Virtual, environments, payload, refusal, start, stop, unique, zipped

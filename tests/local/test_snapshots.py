@@ -15,9 +15,9 @@ from lambdaform.local.lambda_ import platform_log
 from lambdaform.local.lambda_.blueprint import Blueprint
 from lambdaform.local.lambda_.endings import Turn
 from lambdaform.local.lambda_.environment import Environment
-from lambdaform.local.lambda_.invoking import unrestored
 from lambdaform.local.lambda_.launching import Launch
 from lambdaform.local.lambda_.processes import Executing
+from lambdaform.local.lambda_.refusals import unrestored
 from lambdaform.local.lambda_.running import MOST_SNAPSHOTS, RestoreFailed
 from tests.local.conftest import ROLE, Aws, environments, own, payload, start, stop, unique, zipped
 

@@ -38,7 +38,8 @@ from lambdaform.local.lambda_.launching import (
     wrapped,
 )
 from lambdaform.local.lambda_.plane import Plane
-from lambdaform.local.lambda_.processes import DOTNET_CLIENT, JAVA_CLIENT, Spawner
+from lambdaform.local.lambda_.processes import Spawner
+from lambdaform.local.lambda_.shipped import DOTNET_CLIENT, JAVA_CLIENT
 from lambdaform.local.lambda_.values import Function, Version
 from lambdaform.local.ports import ACCOUNT, AwsFault
 

@@ -143,6 +143,22 @@ def failure_of(turn: Turn, reply: Reply | None) -> FailedInit:
     return FailedInit(turn, f"{members.get('errorType')}: {members.get('errorMessage')}")
 
 
+def error_of(ending: Ending) -> str | None:
+    """What went wrong, as one line; None when nothing did."""
+    if not ending.is_error:
+        return None
+    try:
+        described: Json = json.loads(ending.payload)
+    except ValueError:
+        described = None
+    if not isinstance(described, dict):
+        return ending.error_type or "Unhandled"
+    members = cast("dict[str, Json]", described)
+    kind, text = members.get("errorType") or ending.error_type, members.get("errorMessage") or ""
+    # The request id in a platform's message is told elsewhere.
+    return f"{kind}: {str(text).partition(' Error: ')[2] or text}" if text else str(kind)
+
+
 def describe_exit(status: int) -> str:
     """A wait status in the words of Lambda's `Extension.Crash`."""
     if os.WIFSIGNALED(status):

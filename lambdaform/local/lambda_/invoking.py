@@ -8,7 +8,6 @@ import contextlib
 import functools
 import json
 from collections.abc import Awaitable, Callable
-from typing import cast
 
 import attrs
 
@@ -23,16 +22,17 @@ from lambdaform.local.lambda_.admission import (
     Reason,
 )
 from lambdaform.local.lambda_.blueprints import Blueprints
-from lambdaform.local.lambda_.endings import Ending
+from lambdaform.local.lambda_.endings import Ending, error_of
 from lambdaform.local.lambda_.metrics import Metrics, Unit
 from lambdaform.local.lambda_.naming import LATEST, Reference, is_version, refer
 from lambdaform.local.lambda_.permissions import decide_permitted
-from lambdaform.local.lambda_.plane import Plane, conflict, function_missing
+from lambdaform.local.lambda_.plane import Plane, function_missing
 from lambdaform.local.lambda_.records import Record, Records
+from lambdaform.local.lambda_.refusals import not_ready, recursive, refused, throttled, unrestored
 from lambdaform.local.lambda_.running import Busy, Key, RestoreFailed
 from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Event
 from lambdaform.local.lambda_.values import Alias, AsyncConfig, Function, Version
-from lambdaform.local.ports import ACCOUNT, RECURSION, AwsFault, FunctionSettings, Json, Outcome
+from lambdaform.local.ports import ACCOUNT, AwsFault, FunctionSettings, Outcome
 from lambdaform.local.trace import Step, Trace, child_header
 
 LARGEST_EVENT = 1_048_576
@@ -201,14 +201,7 @@ class Invoking:
         """
         function, version = target.function, target.version
         if version.state in ("Pending", "Failed"):
-            text = (
-                "The operation cannot be performed at this time. "
-                f"The function is currently in the following state: {version.state}"
-            )
-            if version.has_snapshot and version.state == "Pending":
-                text = "Lambda is initializing your function. You can invoke the function when its state is Active."
-                raise AwsFault("SnapStartNotReadyException", text, status=409)
-            raise conflict(text)
+            raise not_ready(version)
         blueprint = await self._blueprints.of(function, version)
         key = target.key
         if function.recursive_loop == "Terminate" and self._trace.repeats(function.arn) >= MOST_IN_CHAIN:
@@ -470,60 +463,12 @@ def _of_provisioned(place: Place, limits: Limits, busy: int) -> list[tuple[str, 
     ]
 
 
-def error_of(ending: Ending) -> str | None:
-    """What went wrong, as one line; None when nothing did."""
-    if not ending.is_error:
-        return None
-    try:
-        described: Json = json.loads(ending.payload)
-    except ValueError:
-        described = None
-    if not isinstance(described, dict):
-        return ending.error_type or "Unhandled"
-    members = cast("dict[str, Json]", described)
-    kind, text = members.get("errorType") or ending.error_type, members.get("errorMessage") or ""
-    # The request id in a platform's message is told elsewhere.
-    return f"{kind}: {str(text).partition(' Error: ')[2] or text}" if text else str(kind)
-
-
 def decide_version(alias: Alias, below: Callable[[int], int]) -> str:
     """The version an alias sends one invocation to."""
     for number, weight in alias.weights.items():
         if below(1_000_000) < weight * 1_000_000:
             return number
     return alias.version
-
-
-def throttled(reason: str) -> AwsFault:
-    """429 with its reason."""
-    return AwsFault(
-        "TooManyRequestsException",
-        "Rate Exceeded.",
-        status=429,
-        fields={"Reason": reason},
-        headers={"Retry-After": "1"},
-    )
-
-
-def unrestored(failed: RestoreFailed) -> AwsFault:
-    """What an invocation answers whose environment did not come out of its snapshot."""
-    if failed.turn == "timeout":
-        text = "Lambda couldn't restore the snapshot within the timeout limit."
-        return AwsFault("SnapStartTimeoutException", text, status=408)
-    text = (
-        "The afterRestore() runtime hook encountered an error. For more information, check the Amazon CloudWatch logs."
-    )
-    return AwsFault("SnapStartException", text, status=400)
-
-
-def recursive() -> AwsFault:
-    """What stops a function that invokes itself, directly or by way of a queue, topic or bucket."""
-    return AwsFault(RECURSION, "Recursive invocation detected.", status=400)
-
-
-def refused(fault: AwsFault, request_id: str) -> Outcome:
-    """The outcome of a function that did not run."""
-    return Outcome(fault.status, b"", None, "", request_id, fault)
 
 
 def check_json(payload: bytes) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import functools
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +23,6 @@ from lambdaform.local.lambda_.admission import (
     Bucket,
     Limits,
     Place,
-    Rate,
     Reason,
     Use,
     decide_admission,
@@ -33,6 +32,7 @@ from lambdaform.local.lambda_.blueprint import Blueprint, LogWriter
 from lambdaform.local.lambda_.cpu import Shares
 from lambdaform.local.lambda_.endings import Ending, FailedInit, Turn
 from lambdaform.local.lambda_.environment import Environment, Initialization
+from lambdaform.local.lambda_.pools import Pool, expired, first_idle, is_of_use, may_expire, taken_of
 from lambdaform.local.lambda_.processes import Spawner
 from lambdaform.local.lambda_.runtime_api import Event
 from lambdaform.local.ports import Clock
@@ -88,24 +88,6 @@ class Busy:
     """On demand, of all functions of the Region without a reservation."""
 
 
-@attrs.define(eq=False)
-class _Pool:
-    idle: list[Environment] = attrs.field(factory=list[Environment])
-    """The one used last is at the end and is used next: the others may grow old."""
-    busy: set[Environment] = attrs.field(factory=set[Environment])
-    ready: Rate = attrs.field(factory=Rate)
-    """Counts what its provisioned environments take."""
-    is_retired: bool = False
-    snapshot: asyncio.Task[Environment | FailedInit] | None = None
-    """What new environments are restored from, or is just being made; a failure when its INIT failed."""
-
-    def drop_snapshot(self) -> None:
-        """Forget the snapshot; the next environment needs another."""
-        task, self.snapshot = self.snapshot, None
-        if task is not None:
-            task.add_done_callback(_retire_result)
-
-
 class Fleet:
     """All environments of one local AWS."""
 
@@ -127,7 +109,7 @@ class Fleet:
         self._is_swept = is_swept
         self._new_hex = new_hex
         self._shares = shares
-        self._pools: dict[Key, _Pool] = {}
+        self._pools: dict[Key, Pool] = {}
         self._on_demand: Counter[tuple[str, str, str]] = Counter()
         self._provisioned: Counter[tuple[str, str, str]] = Counter()
         self._unreserved: Counter[tuple[str, str]] = Counter()
@@ -151,14 +133,14 @@ class Fleet:
         place = decide_admission(limits, use)
         if (
             place == "on-demand"
-            and not (pool is not None and _first(pool, "on-demand"))
+            and not (pool is not None and first_idle(pool, "on-demand"))
             and not self._may_grow(function)
         ):
             return "ConcurrentInvocationLimitExceeded"
         return place
 
-    def _may_use_ready(self, pool: _Pool, limits: Limits) -> bool:
-        if _first(pool, "provisioned") is None:
+    def _may_use_ready(self, pool: Pool, limits: Limits) -> bool:
+        if first_idle(pool, "provisioned") is None:
             return False
         if isinstance(self._clock, VirtualClock):
             return True  # handlers take no time there, so that any number of requests comes in one second
@@ -198,9 +180,9 @@ class Fleet:
         """
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = _Pool()
+            pool = self._pools[key] = Pool()
         self._recycle(pool)
-        environment = _first(pool, place)
+        environment = first_idle(pool, place)
         if environment is None:
             environment = self._next.pop(key, None) or self._make(key, blueprint)
             self.started(key)
@@ -231,7 +213,7 @@ class Fleet:
     def at_hand(self, key: Key) -> Environment | None:
         """The environment that would serve an event on demand, if it can do that without anything to wait for."""
         pool = self._pools.get(key)
-        environment = _first(pool, "on-demand") if pool is not None else None
+        environment = first_idle(pool, "on-demand") if pool is not None else None
         if environment is None or not environment.is_at_hand:
             return None
         return environment if environment.idle_since > self._clock.now() - IDLE_LIFE else None
@@ -258,7 +240,7 @@ class Fleet:
             raise
 
     def _lend(
-        self, pool: _Pool, environment: Environment, key: Key, place: Place, *, is_reserved: bool
+        self, pool: Pool, environment: Environment, key: Key, place: Place, *, is_reserved: bool
     ) -> Callable[[], None]:
         """Count an environment as busy until what is returned is called."""
         counter = self._provisioned if place == "provisioned" else self._on_demand
@@ -286,7 +268,7 @@ class Fleet:
             give_back()
 
     def _give_back(
-        self, pool: _Pool, environment: Environment, counter: Counter[tuple[str, str, str]], key: Key, unreserved: int
+        self, pool: Pool, environment: Environment, counter: Counter[tuple[str, str, str]], key: Key, unreserved: int
     ) -> None:
         counter[(key.account, key.region, key.name)] -= 1
         self._unreserved[(key.account, key.region)] -= unreserved
@@ -308,7 +290,7 @@ class Fleet:
 
     async def prepare(self, key: Key, blueprint: Blueprint, count: int) -> bool:
         """Have `count` environments initialised and idle, as provisioned concurrency; False when an INIT fails."""
-        pool = self._pools.setdefault(key, _Pool())
+        pool = self._pools.setdefault(key, Pool())
         fresh = [
             self._make(key, blueprint, provisioned=True)
             for _ in range(
@@ -326,12 +308,12 @@ class Fleet:
     async def take_snapshot(self, key: Key, blueprint: Blueprint) -> FailedInit | None:
         """Initialise what environments of a version with SnapStart are restored from. What went wrong, if it did."""
         async with self._clock.turn():
-            taken = await self._snapshot(self._pools.setdefault(key, _Pool()), key, blueprint)
+            taken = await self._snapshot(self._pools.setdefault(key, Pool()), key, blueprint)
         return None if isinstance(taken, Environment) else taken
 
-    async def _snapshot(self, pool: _Pool, key: Key, blueprint: Blueprint) -> Environment | FailedInit:
+    async def _snapshot(self, pool: Pool, key: Key, blueprint: Blueprint) -> Environment | FailedInit:
         """The snapshot of a version: the one there is, or another where that has ended."""
-        if pool.snapshot is not None and not _is_of_use(pool.snapshot):
+        if pool.snapshot is not None and not is_of_use(pool.snapshot):
             pool.drop_snapshot()
         if pool.snapshot is None:
             pool.snapshot = asyncio.create_task(self._make(key, blueprint).become_snapshot())
@@ -346,12 +328,12 @@ class Fleet:
         unused = [
             (taken.idle_since, number, pool)
             for number, pool in enumerate(self._pools.values())
-            if not pool.busy and not pool.idle and (taken := _taken(pool.snapshot)) is not None
+            if not pool.busy and not pool.idle and (taken := taken_of(pool.snapshot)) is not None
         ]
         for *_, pool in sorted(unused)[: max(0, len(unused) - MOST_SNAPSHOTS)]:
             pool.drop_snapshot()
 
-    async def _restore(self, pool: _Pool, key: Key, environment: Environment) -> None:
+    async def _restore(self, pool: Pool, key: Key, environment: Environment) -> None:
         taken = await self._snapshot(pool, key, environment.blueprint)
         failure = await environment.restore(taken) if isinstance(taken, Environment) else taken.turn
         if failure is not None:
@@ -421,7 +403,7 @@ class Fleet:
         return [
             (key, each)
             for key, pool in self._pools.items()
-            for each in (_taken(pool.snapshot), *pool.idle, *pool.busy)
+            for each in (taken_of(pool.snapshot), *pool.idle, *pool.busy)
             if each is not None
         ]
 
@@ -462,10 +444,10 @@ class Fleet:
         for pool in self._pools.values():
             self._recycle(pool)
         self._pools = {key: pool for key, pool in self._pools.items() if pool.idle or pool.busy or pool.snapshot}
-        if any(_may_expire(each) for pool in self._pools.values() for each in pool.idle):
+        if any(may_expire(each) for pool in self._pools.values() for each in pool.idle):
             self._sweep_later()
 
-    def _recycle(self, pool: _Pool) -> None:
+    def _recycle(self, pool: Pool) -> None:
         for environment in expired(pool.idle, self._clock.now() - IDLE_LIFE):
             pool.idle.remove(environment)
             environment.retire()
@@ -486,43 +468,3 @@ def _closing(ending: Ending, give_back: Callable[[], None]) -> Ending:
 
     ending.close = closed
     return ending
-
-
-def _first(pool: _Pool, place: Place) -> Environment | None:
-    """The idle environment that serves next: the one of its place that was used last."""
-    is_provisioned = place == "provisioned"
-    for environment in reversed(pool.idle):
-        if (environment.initialization == "provisioned-concurrency") == is_provisioned:
-            return environment
-    return None
-
-
-def expired(idle: Sequence[Environment], oldest: float) -> list[Environment]:
-    """The environments idle since before `oldest`; provisioned ones stay."""
-    return [each for each in idle if _may_expire(each) and each.idle_since <= oldest]
-
-
-def _may_expire(environment: Environment) -> bool:
-    return environment.initialization != "provisioned-concurrency"
-
-
-def _is_of_use(snapshot: asyncio.Task[Environment | FailedInit]) -> bool:
-    """Whether environments can be restored from a snapshot, or will be as soon as it is made."""
-    if not snapshot.done():
-        return True
-    taken = _taken(snapshot)
-    return taken is not None and not taken.is_retired
-
-
-def _taken(snapshot: asyncio.Task[Environment | FailedInit] | None) -> Environment | None:
-    """The snapshot that was made, if one was."""
-    if snapshot is None or not snapshot.done() or snapshot.cancelled() or snapshot.exception() is not None:
-        return None
-    taken = snapshot.result()
-    return taken if isinstance(taken, Environment) else None
-
-
-def _retire_result(snapshot: asyncio.Task[Environment | FailedInit]) -> None:
-    taken = _taken(snapshot)
-    if taken is not None:
-        taken.retire()
