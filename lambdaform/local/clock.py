@@ -16,7 +16,8 @@ import random
 import sys
 import time
 import traceback
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+import types
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from typing import Any, Protocol, cast
 
 import attrs
@@ -218,6 +219,7 @@ class _Work:
     """One piece of background work and how many of its waits are for the clock."""
 
     waiting: int = 0
+    is_over: bool = False
 
 
 _work: contextvars.ContextVar[_Work | None] = contextvars.ContextVar("lambdaform_work", default=None)
@@ -238,6 +240,8 @@ class VirtualClock:
         """By time, then by arrival."""
         self._works: dict[asyncio.Task[None], _Work] = {}
         self._watches: list[_Watch] = []
+        self._busy = 0
+        """How many of them hold the time."""
         self._changed: asyncio.Event | None = None
         self._turn = asyncio.Lock()
 
@@ -258,6 +262,7 @@ class VirtualClock:
         context.run(_work.set, state)
         task = asyncio.get_running_loop().create_task(work, context=context)
         self._works[task] = state
+        self._busy += 1
         task.add_done_callback(self._ended)
 
     def watch(self, look: Look) -> _Watch:
@@ -419,32 +424,44 @@ class VirtualClock:
         """Wait until no work is busy, looked at again after the event loop has run what was ready."""
         rounds = 0
         while rounds < _ROUNDS:
-            if any(work.waiting == 0 for work in self._works.values()):
+            if self._busy:
                 rounds = 0
                 self._changed = asyncio.Event()
                 await self._changed.wait()
             else:
                 rounds += 1
-                await asyncio.sleep(0)
+                await _one_round()
 
     def _wait(self, work: _Work | None) -> None:
-        if work is not None:
+        if work is not None and not work.is_over:
             work.waiting += 1
-            self._notify()
+            if work.waiting == 1:
+                self._one_less()
 
     def _resume(self, work: _Work | None) -> None:
-        if work is not None:
+        if work is not None and not work.is_over:
             work.waiting -= 1
+            if work.waiting == 0:
+                self._busy += 1
 
-    def _notify(self) -> None:
-        if self._changed is not None:
+    def _one_less(self) -> None:
+        self._busy -= 1
+        if not self._busy and self._changed is not None:
             self._changed.set()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._works.pop(task, None)
-        self._notify()
+        work = self._works.pop(task)
+        work.is_over = True  # what of it still waits holds nothing any more
+        if work.waiting == 0:
+            self._one_less()
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_bug(error)
+
+
+@types.coroutine
+def _one_round() -> Generator[None]:
+    """Let the event loop run what is ready: `asyncio.sleep(0)` without what that looks at first."""
+    yield
 
 
 _PATIENCE = 1.0

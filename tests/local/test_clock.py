@@ -152,3 +152,23 @@ def test_the_same_seed_gives_the_same_ids() -> None:
 
     assert [one.uuid(), one.hex(56), one.below(10)] == [two.uuid(), two.hex(56), two.below(10)]
     assert RandomIds().uuid() != RandomIds().uuid()
+
+
+def test_what_outlives_its_work_holds_nothing() -> None:
+    async def scenario() -> float:
+        clock, left = VirtualClock(0), list[asyncio.Task[None]]()
+
+        async def work() -> None:
+            left.append(asyncio.create_task(clock.sleep(5)))
+            await asyncio.sleep(0)
+
+        clock.run(work())
+        await clock.advance(1)
+        left[0].cancel()
+        await clock.advance(10)
+        return clock.now()
+
+    async def in_time() -> float:
+        return await asyncio.wait_for(scenario(), 5)
+
+    assert asyncio.run(in_time()) == 11
