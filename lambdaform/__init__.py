@@ -6,6 +6,7 @@ not used.
 
 from __future__ import annotations
 
+import gc
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -240,7 +241,14 @@ def __getattr__(name: str) -> Any:
         module = _WHERE[name]
     except KeyError:
         raise AttributeError(f"module 'lambdaform' has no attribute {name!r}") from None
-    value = getattr(importlib.import_module("lambdaform." + module), name)
+    # Loading makes many objects and no garbage: looking for some would take a tenth of the time.
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        value = getattr(importlib.import_module("lambdaform." + module), name)
+    finally:
+        if was_on:
+            gc.enable()
     globals()[name] = value
     return value
 

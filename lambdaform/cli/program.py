@@ -162,7 +162,9 @@ def _terminated(signum: int, frame: Any) -> None:
 
 def run(stack: StackClass, arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with one of the documented codes."""
-    sys.exit(run_program(build(stack), arguments))
+    code = run_program(build(stack), arguments)
+    gc.disable()  # or Python looks through everything once more before it lets all of it go
+    sys.exit(code)
 
 
 def main() -> NoReturn:

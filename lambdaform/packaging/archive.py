@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import IO
 
 from lambdaform.model.code import Package
 from lambdaform.model.problem import LambdaformError
+from lambdaform.packaging.digests import sha256
 from lambdaform.packaging.source import Entry
 
 _DATE = (1980, 1, 1, 0, 0, 0)  # the first one a zip can hold
@@ -30,7 +30,7 @@ def write_archive(target: Path, package: Package, entries: Mapping[str, Entry]) 
         with zipfile.ZipFile(out, "w") as archive:
             for file in package.files:
                 content = _read(entries[file.path])
-                if hashlib.sha256(content).hexdigest() != file.sha256:
+                if sha256(content) != file.sha256:
                     raise _changed(file.path)
                 info = zipfile.ZipInfo(file.path, _DATE)
                 info.create_system = _UNIX
@@ -59,6 +59,7 @@ def copy_archive(target: Path, ready_made: Path, hash_of: Callable[[Path], str],
 def code_sha256(archive: Path) -> str:
     """AWS's `CodeSha256` of an archive: base64 of the SHA-256 of its bytes."""
     import base64
+    import hashlib
 
     with archive.open("rb") as content:
         return base64.b64encode(hashlib.file_digest(content, "sha256").digest()).decode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,6 +13,7 @@ import attrs
 from lambdaform.model.code import PackedFile
 from lambdaform.model.problem import Problem, Severity
 from lambdaform.model.source import Source
+from lambdaform.packaging.digests import sha256
 from lambdaform.packaging.ignore import is_environment, match_patterns, matcher, never
 
 if TYPE_CHECKING:
@@ -197,17 +197,15 @@ def packed(items: Iterable[Item], where: Source, problems: list[Problem]) -> dic
             hint = "rename it, or exclude it"
             problems.append(Problem("code-unreadable", Severity.ERROR, "", where, what, hint=hint))
         else:
-            digest = hashlib.sha256(content).hexdigest()
+            digest = sha256(content)
             entries[item.path] = Entry(PackedFile(item.path, len(content), digest, item.executable), item.read)
     return entries
 
 
 def contents_hash(files: Iterable[PackedFile]) -> str:
     """The hash over the list of contents: paths, modes and hashes, so it is the same on every machine."""
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.path}\0{'755' if file.executable else '644'}\0{file.sha256}\n".encode())
-    return digest.hexdigest()
+    lines = (f"{file.path}\0{'755' if file.executable else '644'}\0{file.sha256}\n" for file in files)
+    return sha256("".join(lines).encode())
 
 
 def _reason(error: Exception) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 from lambdaform.model.code import Build, PackedFile, PythonCode
 from lambdaform.model.problem import Invalid, LambdaformError, Problem
+from lambdaform.packaging.digests import sha256
 from lambdaform.packaging.requirements import Requested, Target, check_lock, read_requested, target_of
 from lambdaform.packaging.source import Entry, Item, packed
 
@@ -150,7 +150,7 @@ def _code(build: Build) -> PythonCode:
 
 def _key(requested: Requested, target: Target) -> str:
     text = "\0".join([_RECIPE, *requested.texts, target.python, target.platform])
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return sha256(text.encode())[:32]
 
 
 def _announcement(code: PythonCode, requested: Requested, target: Target) -> str:

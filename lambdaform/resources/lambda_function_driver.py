@@ -6,7 +6,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -243,6 +242,8 @@ def _code(desired: Desired) -> dict[str, Any]:
 
 
 def _outputs(answer: Mapping[str, Any], desired: Desired) -> Mapping[str, Any]:
+    import hashlib  # loads OpenSSL, and only a deployment needs it
+
     visible = {key: value for key, value in desired.props.items() if key not in ("tags", "reserved_concurrency")}
     package = desired.package.hash if desired.package else ""
     revision = hashlib.sha256((package + json.dumps(visible, sort_keys=True)).encode()).hexdigest()[:32]

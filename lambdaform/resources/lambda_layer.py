@@ -3,8 +3,6 @@
 https://docs.aws.amazon.com/lambda/latest/dg/chapter-layers.html
 """
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
 
@@ -151,6 +149,9 @@ def _request(desired: Desired) -> dict[str, Any]:
 def _is_ours(found: Mapping[str, Any], request: Mapping[str, Any], archive: bytes | None = None) -> bool:
     """Whether a version was published with this request (and this archive)."""
     if archive is not None:
+        import base64
+        import hashlib
+
         digest = base64.b64encode(hashlib.sha256(archive).digest()).decode()
         if found.get("Content", {}).get("CodeSha256") != digest:
             return False

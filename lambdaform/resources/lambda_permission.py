@@ -3,7 +3,6 @@
 https://docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -71,6 +70,8 @@ def statement_id(desired: Desired) -> str:
 
     So a changed statement can stand beside the old one for a moment, and no caller is ever shut out.
     """
+    import hashlib  # loads OpenSSL, and only a deployment needs it
+
     name = re.sub(r"[^a-zA-Z0-9-_]+", "-", desired.address.removeprefix("lambda.permission."))
     owner = [desired.tags.get(STACK_TAG), desired.tags.get(STAGE_TAG), desired.address]
     content = json.dumps([owner, dict(desired.props)], sort_keys=True)

@@ -7,7 +7,6 @@ its driver reads the document, changes that entry alone and writes it back, one 
 
 from __future__ import annotations
 
-import hashlib
 import re
 import threading
 from collections import defaultdict
@@ -30,6 +29,8 @@ class Turns:
 
 def entry_id(desired: Desired) -> str:
     """The id of an entry: the same in every run, another one in another stack or stage; letters and digits only."""
+    import hashlib  # loads OpenSSL, and only a deployment needs it
+
     name = re.sub(r"[^A-Za-z0-9]+", "", desired.address.split(".", 2)[-1].title())[-60:]
     whole = f"{desired.tags.get(STACK_TAG)}/{desired.tags.get(STAGE_TAG)}/{desired.address}"
     return f"{name}{hashlib.sha256(whole.encode()).hexdigest()[:12]}"
