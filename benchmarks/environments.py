@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import uvloop
 from events import client, figure, function
 
 from lambdaform.local.process import LocalProcess, start
@@ -48,17 +49,22 @@ def crowds(local: LocalProcess) -> None:
     function(local, "trivial", TRIVIAL)
     function(local, "sleeps", SLEEPS)
     for clients in (8, 32):
-        asyncio.run(crowd(local, "trivial", clients, 50))
-        rate = asyncio.run(crowd(local, "trivial", clients, 4000 // clients))
+        uvloop.run(crowd(local, "trivial", clients, 50))
+        rate = uvloop.run(crowd(local, "trivial", clients, 4000 // clients))
         figure(f"trivial handler, {clients} raw clients", rate, "/s", "wanted: 1,800")
-    first = asyncio.run(crowd(local, "sleeps", 32, 10))
-    rate = asyncio.run(crowd(local, "sleeps", 32, 30))
-    figure("handler of 100 ms, 32 raw clients, the first second", first, "/s", "ideal: 320")
+    ends: list[float] = []
+    first = uvloop.run(crowd(local, "sleeps", 32, 10, ends))
+    ends.sort()
+    # A sliding window as long as the handler: how soon as many answers come as can come.
+    full = next(end for end, later in zip(ends, ends[31:], strict=False) if later - end <= 32 / 310)
+    rate = uvloop.run(crowd(local, "sleeps", 32, 30))
+    figure("handler of 100 ms, 32 raw clients, the first 320 from cold", first, "/s", "ideal: 320")
+    figure("handler of 100 ms, 32 raw clients, at 310 a second after", full * 1000, "ms", "wanted: 1,000")
     figure("handler of 100 ms, 32 raw clients, warm", rate, "/s", "wanted: 310")
 
 
-async def crowd(local: LocalProcess, name: str, clients: int, calls: int) -> float:
-    """Invocations a second of so many clients with so many calls each."""
+async def crowd(local: LocalProcess, name: str, clients: int, calls: int, ends: list[float] | None = None) -> float:
+    """Invocations a second of so many clients with so many calls each; `ends` gets when each was answered."""
     parts = urlsplit(local.running.endpoint)
     head = f"POST /2015-03-31/functions/{name}/invocations HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n"
     request = head.encode() + b"{}"
@@ -71,6 +77,8 @@ async def crowd(local: LocalProcess, name: str, clients: int, calls: int) -> flo
             assert answer.startswith(b"HTTP/1.1 200"), answer
             length = int(answer.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
             await reader.readexactly(length)
+            if ends is not None:
+                ends.append(time.perf_counter() - began)
         writer.close()
 
     began = time.perf_counter()
