@@ -6,11 +6,12 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeVar, cast
 
 from lambdaform.model.graph import Graph, GraphBuilder
 from lambdaform.model.output import Attribute, Output, Text
-from lambdaform.model.problem import Problem, Severity
+from lambdaform.model.problem import Invalid, LambdaformError, Problem, Severity
 from lambdaform.model.resource import Resource
 from lambdaform.model.settings import problems_of
 from lambdaform.model.source import Source
@@ -21,6 +22,25 @@ if TYPE_CHECKING:
     from lambdaform.testing.session import LocalAws
 
 R = TypeVar("R", bound=Resource)
+
+
+def _explain(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Say what is wrong where a stack's file ends before it comes to its command line."""
+    from lambdaform.model.misuse import problem_of
+
+    problem = problem_of(error)
+    shown = error if isinstance(error, LambdaformError) else Invalid([problem]) if problem is not None else None
+    if shown is None:
+        sys.__excepthook__(kind, error, trace)
+        return
+    from lambdaform.cli.program import show_error
+
+    show_error(shown)
+    raise SystemExit(shown.exit_code)
+
+
+if sys.excepthook is sys.__excepthook__:  # whoever shows errors in a way of their own goes on doing so
+    sys.excepthook = _explain
 
 
 class Stack:
