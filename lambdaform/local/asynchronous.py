@@ -329,5 +329,5 @@ def _json(payload: bytes) -> Json:
     """A payload as JSON; text that is none stays text."""
     try:
         return json.loads(payload) if payload else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return payload.decode("utf-8", "replace")

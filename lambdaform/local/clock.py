@@ -426,7 +426,8 @@ class VirtualClock:
         while rounds < _ROUNDS:
             if self._busy:
                 rounds = 0
-                self._changed = asyncio.Event()
+                if self._changed is None or self._changed.is_set():
+                    self._changed = asyncio.Event()
                 await self._changed.wait()
             else:
                 rounds += 1

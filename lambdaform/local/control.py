@@ -279,7 +279,7 @@ def _shown(payload: bytes) -> Json:
     """JSON as JSON, anything else as text."""
     try:
         return json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         return payload.decode("utf-8", "replace")
 
 
@@ -290,7 +290,7 @@ def _text(value: str | bytes) -> str:
 def _body(request: Request) -> Mapping[str, Json]:
     try:
         document: Json = json.loads(request.body or b"{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Refused(400, f"the body is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise Refused(400, "the body must be a JSON object")

@@ -49,7 +49,7 @@ def parse(text: str, dialect: Dialect) -> Pattern:
     """The pattern a text holds; raises `PatternError`."""
     try:
         pattern = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PatternError("Filter is not valid JSON") from error
     check(pattern, dialect)
     return cast(Pattern, pattern)

@@ -273,7 +273,7 @@ def make_response(payload: bytes) -> Response:
     """The HTTP answer of a function's result; 502 for a result that is none."""
     try:
         result: Json = json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         return _failed()
     if not isinstance(result, dict) or "statusCode" not in result:
         body = result.encode() if isinstance(result, str) else payload

@@ -172,3 +172,20 @@ def test_what_outlives_its_work_holds_nothing() -> None:
         return await asyncio.wait_for(scenario(), 5)
 
     assert asyncio.run(in_time()) == 11
+
+
+def test_two_that_wait_for_quiet_are_both_woken() -> None:
+    async def scenario() -> float:
+        clock, go_on = VirtualClock(0), asyncio.Event()
+
+        async def work() -> None:
+            await go_on.wait()
+
+        clock.run(work())
+        advancing = asyncio.create_task(clock.advance(5))
+        await clock.calm(0.02)
+        go_on.set()
+        await asyncio.wait_for(advancing, 5)
+        return clock.now()
+
+    assert asyncio.run(scenario()) == 5

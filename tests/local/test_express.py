@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -218,3 +219,79 @@ def test_code_that_cannot_be_loaded_is_told_by_what_was_made_ahead(
 
     assert answer["FunctionError"] == "Unhandled"
     assert payload(answer)["errorType"].startswith("Runtime.")
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+def test_an_event_that_is_nested_too_deeply_is_refused_on_both_ways(aws: Aws, function: Maker) -> None:
+    name = function(ECHO)
+    post(aws, name, b"1")
+    quick, usual = post(aws, name, DEEP), post(aws, name, DEEP, **USUAL)
+
+    assert quick[0] == usual[0] == 400
+    assert quick[1]["x-amzn-ErrorType"] == usual[1]["x-amzn-ErrorType"] == "InvalidRequestContentException"
+
+
+def test_an_error_that_is_nested_too_deeply_is_answered_and_keeps_no_environment(aws: Aws, function: Maker) -> None:
+    source = (
+        "import os, urllib.request\n"
+        "def handler(event, context):\n"
+        "    if not event:\n        return 1\n"
+        "    place = f\"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime/invocation/\"\n"
+        "    place += context.aws_request_id + '/error'\n"
+        "    urllib.request.urlopen(urllib.request.Request(place, b'[' * 100_000, method='POST')).read()\n"
+        "    os._exit(0)\n"
+    )
+    name = function(source)
+    post(aws, name, b"0")
+    for headers in ({}, USUAL):
+        status, answer, _ = post(aws, name, b"1", **headers)
+        assert status == 200
+        assert answer["X-Amz-Function-Error"] == "Unhandled"
+        post(aws, name, b"0")
+
+    assert own(aws, "GET", "health")[1]["environments"]["busy"] == 0
+
+
+def test_a_caller_is_known_by_the_whole_signature(aws: Aws, function: Maker) -> None:
+    name = function("def handler(event, context):\n    return context.invoked_function_arn\n")
+    scopes = [("123456789012", "us-east-1"), ("210987654321", "eu-west-1")]
+    answers: list[int] = []
+    for _ in range(2):
+        for key, region in scopes:
+            scope = f"Credential={key}/20260101/{region}/lambda/aws4_request"
+            signature = f"AWS4-HMAC-SHA256 SignedHeaders=host, {scope}, Signature=0"
+            answers.append(post(aws, name, b"{}", Authorization=signature)[0])
+
+    assert answers == [200, 404, 200, 404]
+
+
+def test_a_report_has_the_memory_of_its_own_invocation(aws: Aws, function: Maker) -> None:
+    name = function(
+        "kept = []\ndef handler(event, context):\n"
+        "    kept.append(bytearray(b'x') * 20_000_000)\n"
+        "    lines = open('/proc/self/status').read().splitlines()\n"
+        "    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith('VmRSS'))\n",
+        MemorySize=512,
+    )
+    for _ in range(6):
+        post(aws, name, b"{}")
+
+    for each in records(aws, name):
+        reported = int(each["logs"].partition("Max Memory Used: ")[2].partition(" ")[0])
+        assert reported >= each["result"] - 2
+
+
+def test_functions_that_go_while_their_environment_is_made_leave_nothing_open(
+    aws: Aws, awslambda: Any, function: Maker
+) -> None:
+    def descriptors() -> int:
+        return len(list(Path(f"/proc/{aws.pid}/fd").iterdir()))
+
+    until(lambda: ahead(aws) > 0 or not function(ECHO))
+    before = descriptors()
+    for _ in range(30):
+        awslambda.delete_function(FunctionName=function(ECHO))
+
+    until(lambda: descriptors() <= before + 3)

@@ -97,6 +97,6 @@ def detail_of(text: str) -> dict[str, Any] | None:
     """The detail of an entry; None when it is no JSON object."""
     try:
         detail: object = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return cast(dict[str, Any], detail) if isinstance(detail, dict) else None

@@ -54,9 +54,12 @@ class Anticipation:
         """The newest at the end."""
         self._timer: asyncio.TimerHandle | None = None
         self._is_at_work = False
+        self._is_closed = False
 
     def expect(self, account: str, region: str, name: str, version: str) -> None:
         """Have the next environment of a version made, when there is time."""
+        if self._is_closed:
+            return
         expected = _Expected(account, region, name, version)
         self._expected[expected] = None
         self._expected.move_to_end(expected)
@@ -68,6 +71,7 @@ class Anticipation:
 
     def close(self) -> None:
         """Make no more."""
+        self._is_closed = True
         self._expected.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -82,11 +86,17 @@ class Anticipation:
         try:
             while self._expected and self._timer is None:
                 expected, _ = self._expected.popitem()
-                function = self._find((expected.account, expected.region, expected.name))
-                version = function.version(expected.version) if function is not None else None
+                function, version = self._look_up(expected)
                 if function is None or version is None or version.state != "Active" or version.has_snapshot:
                     continue
                 with contextlib.suppress(AwsFault, OSError):  # whoever invokes it hears of that
-                    await self._make(function, version, await self._blueprint(function, version))
+                    blueprint = await self._blueprint(function, version)
+                    _, now = self._look_up(expected)
+                    if not self._is_closed and now is not None and now.generation == version.generation:
+                        await self._make(function, version, blueprint)
         finally:
             self._is_at_work = False
+
+    def _look_up(self, expected: _Expected) -> tuple[Function | None, Version | None]:
+        function = self._find((expected.account, expected.region, expected.name))
+        return function, function.version(expected.version) if function is not None else None

@@ -135,7 +135,7 @@ def failure_of(turn: Turn, reply: Reply | None) -> FailedInit:
     """A failed initialisation, with the error that the process posted if it did."""
     try:
         described: Json = json.loads(reply.body) if turn == "init-error" and reply is not None else None
-    except ValueError:
+    except (ValueError, RecursionError):
         described = None
     if not isinstance(described, dict):
         return FailedInit(turn, None)
@@ -149,7 +149,7 @@ def error_of(ending: Ending) -> str | None:
         return None
     try:
         described: Json = json.loads(ending.payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         described = None
     if not isinstance(described, dict):
         return ending.error_type or "Unhandled"

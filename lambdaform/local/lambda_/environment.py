@@ -398,7 +398,7 @@ class Environment:
         """Start a process and wait until it asks for its first event, fails, or `limit` seconds have passed."""
         preparation, self._preparation = self._preparation, None
         if preparation is not None:
-            await preparation
+            await asyncio.shield(preparation)
         is_prepared = preparation is not None and self._sandbox.is_running
         if not is_prepared:
             self._drop_process()

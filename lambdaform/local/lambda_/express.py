@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
 
 import attrs
 
@@ -78,7 +77,10 @@ class Express:
         ):
             return False
         signature = headers.get("authorization")
-        key = (request.target, signature.partition(",")[0] if signature is not None else "")
+        scope = signature.partition(",")[0] if signature is not None else ""
+        if "x-amz-target" in headers or (signature is not None and "Credential=" not in scope):
+            return False  # whose request it is depends on more
+        key = (request.target, scope)
         known = self._known[key] if key in self._known else self._learn(key, request)
         if known is None or ".lambda-url." in headers.get("host", ""):
             return False
@@ -93,20 +95,18 @@ class Express:
         except AwsFault:
             return False
         request_id = self._plane.ids.uuid()
+
+        def failed(error: Exception) -> None:
+            print_failure(error, request)
+            connection.answer(_FAILURE)
+
         return self._invoking.run_at_once(
-            target, body, request_id=request_id, done=self._answering(connection, request, request_id)
+            target,
+            body,
+            request_id=request_id,
+            done=lambda ran: connection.answer(answered(ran, request_id)),
+            failed=failed,
         )
-
-    def _answering(self, connection: Connection, request: Request, request_id: str) -> Callable[[Ran], None]:
-        def done(ran: Ran) -> None:
-            try:
-                response = answered(ran, request_id)
-            except Exception as error:  # noqa: BLE001 - nothing a request does may end the process
-                print_failure(error, request)
-                response = _FAILURE
-            connection.answer(response)
-
-        return done
 
     def _learn(self, key: tuple[str, str], request: Request) -> _Known | None:
         """What a request is that was not seen before; None where it is not for here."""

@@ -302,7 +302,7 @@ def _events(body: bytes) -> tuple[str, ...] | None:
     """The events a registration asks for; None when it cannot be read."""
     try:
         given: Json = json.loads(body or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     wanted: Json = cast("dict[str, Json]", given).get("events", []) if isinstance(given, dict) else None
     if not isinstance(wanted, list) or not all(isinstance(each, str) for each in cast("list[Json]", wanted)):

@@ -19,9 +19,6 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _THOROUGH = 0.04
 """Seconds between looks for others beside the handler's own process, and more where looking takes long."""
 
-_MOMENT = 0.01
-"""Seconds for which what was seen of the memory is good enough for a report."""
-
 
 class Family:
     """Watches one process, its companions, and what they started. `close` it in the end.
@@ -38,7 +35,6 @@ class Family:
         self._children = [descriptor for pid in roots if (descriptor := _open(pid, f"task/{pid}/children")) is not None]
         self._stopped: list[int] = []
         self._look_again = 0.0
-        self._seen_at = 0.0
         self._others = 0
         self.peak = 0
         """The most memory seen so far, in bytes."""
@@ -49,18 +45,13 @@ class Family:
         if self._memory is not None:
             with contextlib.suppress(OSError, IndexError):
                 own = int(os.pread(self._memory, 128, 0).split()[1]) * _PAGE
-        begun = self._seen_at = time.monotonic()
+        begun = time.monotonic()
         if begun >= self._look_again:
             self._others = sum(_private(pid) for pid in self.others())
             ended = time.monotonic()
             self._look_again = ended + max(_THOROUGH, 20 * (ended - begun))
         self.peak = max(self.peak, own + self._others)
         return own + self._others
-
-    def glance(self) -> None:
-        """See to it that the peak is no older than a moment: looking takes longer than a short invocation's log."""
-        if time.monotonic() - self._seen_at >= _MOMENT:
-            self.memory()
 
     def others(self) -> list[int]:
         """Every process but the handler's own and the first one."""

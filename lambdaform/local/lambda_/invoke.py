@@ -106,7 +106,7 @@ async def _events(streamed: Streamed, *, with_log: bool) -> AsyncIterator[bytes]
     if ran.outcome.function_error is not None:
         try:
             error: Json = json.loads(ran.outcome.payload)
-        except ValueError:
+        except (ValueError, RecursionError):
             error = None
         described = cast("dict[str, Json]", error) if isinstance(error, dict) else {}
         complete["ErrorCode"] = described.get("errorType", "Unhandled")

@@ -248,10 +248,19 @@ class Invoking:
             raise unrestored(failed) from failed
         return self._end(run, ending)
 
-    def run_at_once(self, target: Target, payload: bytes, *, request_id: str, done: Callable[[Ran], None]) -> bool:
+    def run_at_once(
+        self,
+        target: Target,
+        payload: bytes,
+        *,
+        request_id: str,
+        done: Callable[[Ran], None],
+        failed: Callable[[Exception], None],
+    ) -> bool:
         """As `run` for a request from outside that is hurried, where nothing has to be waited for before the handler.
 
-        `done` is called the moment it has answered. False, and nothing done, wherever that is not so.
+        `done` is called the moment it has answered, `failed` with what went wrong here, which is a bug. False, and
+        nothing done, wherever something has to be waited for.
         """
         function, version = target.function, target.version
         blueprint = self._blueprints.known(version)
@@ -273,13 +282,20 @@ class Invoking:
         if fleet.admit(key, limits) != "on-demand" or self._refused_by_rate(function, limits) is not None:
             return False
         run = self._begin(target, payload, key=key, place="on-demand", limits=limits, request_id=request_id)
+
+        def ended(ending: Ending) -> None:
+            try:
+                done(self._end(run, ending))
+            except Exception as error:  # noqa: BLE001 - whoever waits for an answer gets one
+                failed(error)
+
         fleet.start(
             key,
             environment,
             run.event,
             timeout=blueprint.timeout,
             is_reserved=function.reserved_concurrency is not None,
-            done=lambda ending: done(self._end(run, ending)),
+            done=ended,
         )
         return True
 
@@ -313,8 +329,6 @@ class Invoking:
 
     def _end(self, run: _Run, ending: Ending) -> Ran:
         """Note how it ended, now or as soon as that is known."""
-        error = "Unhandled" if ending.is_error else None
-        run.step.details["error"] = error_of(ending)
         if ending.close is not None:
             # Whoever asks later what has happened is read after this.
             asyncio.get_running_loop().call_soon(self._note_closed, run, ending.close)
@@ -322,6 +336,8 @@ class Invoking:
             self._note(run, ending)
         else:
             self._plane.clock.run(self._note_later(run, ending.rest))
+        run.step.details["error"] = error_of(ending)
+        error = "Unhandled" if ending.is_error else None
         outcome = Outcome(200, ending.payload, error, run.target.version.number, run.event.request_id)
         return Ran(outcome, ending.log, ending.is_streamed, ending.rest)
 
@@ -479,11 +495,11 @@ def check_json(payload: bytes) -> None:
         text = payload.decode()
         if _DECODER.raw_decode(text)[1] == len(text):
             return
-    except ValueError:
+    except (ValueError, RecursionError):
         pass  # it may have white space around it or be in UTF-16; if not, this says what is wrong with it
     try:
         json.loads(payload)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         text = f"Could not parse request body into json: Could not parse payload into json: {error}"
         raise AwsFault("InvalidRequestContentException", text) from error
 

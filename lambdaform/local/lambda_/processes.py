@@ -209,7 +209,8 @@ class Forking:
         self, order: Order, log: int, *, companions: Sequence[Companion] = (), gate: int | None = None
     ) -> Process:
         await self.start()
-        assert self._control is not None
+        if self._control is None:
+            raise OSError("the local AWS is ending")
         self._number += 1
         answer: asyncio.Future[Process] = asyncio.get_running_loop().create_future()
         self._orders[self._number] = answer

@@ -69,9 +69,6 @@ class Sandbox:
         self._is_frozen = False
         self._freezing: asyncio.Handle | None = None
         self._linger = linger
-        self._rests_at: float | None = None
-        """When it is to be frozen, on the loop's clock."""
-        self._lingering: asyncio.TimerHandle | None = None
 
     @property
     def is_running(self) -> bool:
@@ -102,7 +99,7 @@ class Sandbox:
             # An empty home hides the host's AWS configuration.
             environ |= {"HOME": str(home), "TMPDIR": str(scratch)}
         output = Output(self._take_line)
-        self._outputs = [output]
+        outputs = self._outputs = [output]  # those of `drop` may be none by the time it is started
         gate: int | None = None
         companions: list[Companion] = []
         if is_held:
@@ -111,10 +108,8 @@ class Sandbox:
             shown = {key: value for key, value in environ.items() if key not in HIDDEN}
             gate, self._gate = os.pipe()
             for name in blueprint.extensions:
-                self._outputs.append(Output(self._take_extension_line))
-                companions.append(
-                    Companion(f"{blueprint.extensions_folder}/{name}", shown, self._outputs[-1].write_end)
-                )
+                outputs.append(Output(self._take_extension_line))
+                companions.append(Companion(f"{blueprint.extensions_folder}/{name}", shown, outputs[-1].write_end))
         try:
             order = Order(
                 environ=environ,
@@ -135,7 +130,7 @@ class Sandbox:
                 order, output.write_end, companions=companions, gate=gate
             )
         finally:
-            for each in self._outputs:
+            for each in outputs:
                 each.started()
             if gate is not None:
                 os.close(gate)
@@ -173,26 +168,13 @@ class Sandbox:
 
     def rest(self) -> None:
         """Freeze everything after this turn of the loop, so that the caller's answer goes out first."""
-        if not self._linger:
-            self._freezing = self._loop.call_soon(self._freeze)
-            return
-        self._rests_at = self._loop.time() + self._linger
-        if self._lingering is None:
-            self._lingering = self._loop.call_at(self._rests_at, self._linger_on)
-
-    def _linger_on(self) -> None:
-        """Freeze, if nothing came meanwhile; one timer serves for all that comes one after the other."""
-        self._lingering = None
-        if self._rests_at is None:
-            return
-        if self._loop.time() >= self._rests_at:
-            self._freeze()
+        if self._linger:
+            self._freezing = self._loop.call_later(self._linger, self._freeze)
         else:
-            self._lingering = self._loop.call_at(self._rests_at, self._linger_on)
+            self._freezing = self._loop.call_soon(self._freeze)
 
     def wake(self) -> None:
         """Let everything go on."""
-        self._rests_at = None
         if self._freezing is not None:
             self._freezing.cancel()
             self._freezing = None
@@ -204,7 +186,7 @@ class Sandbox:
                 self._family.resume()
 
     def _freeze(self) -> None:
-        self._freezing, self._rests_at = None, None
+        self._freezing = None
         if self.process is not None:
             self._is_frozen = True
             for process in self._running():
@@ -221,7 +203,7 @@ class Sandbox:
     def measure(self) -> int:
         """The most memory seen so far, in whole MB."""
         if self._family is not None:
-            self._family.glance()
+            self._family.memory()
             self._peak = max(self._peak, self._family.peak)
         if self.process is not None:
             self._peak = max(self._peak, self.process.peak)
@@ -259,10 +241,6 @@ class Sandbox:
         if self._freezing is not None:
             self._freezing.cancel()
             self._freezing = None
-        if self._lingering is not None:
-            self._lingering.cancel()
-            self._lingering = None
-        self._rests_at = None
         for process in self._running():
             process.kill()
         self.process, self.extensions = None, {}

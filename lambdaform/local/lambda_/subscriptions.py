@@ -56,7 +56,7 @@ def read(body: bytes, *, api: Api, extension: str) -> Subscription | str:
     """The subscription a request asks for; else everything that is wrong with it."""
     try:
         given: Json = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         given = None
     if not isinstance(given, dict):
         return "the request is no JSON object"
@@ -158,7 +158,7 @@ def _document(line: str) -> Json:
     if line.startswith("{"):
         try:
             return json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
     return line
 

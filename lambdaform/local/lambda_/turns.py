@@ -10,6 +10,8 @@ from lambdaform.local.lambda_.endings import Turn
 _WATCH_AFTER = 0.01
 _WATCH_EVERY = 0.005
 _WATCH_LEAST = 0.05
+_TICK = 0.001
+"""The loop's timers are as exact as that."""
 _GROWTH = 4e9
 """Bytes a second that the processes of an environment can get hold of, at most: no need to look before they could have
 used what they have left."""
@@ -24,10 +26,8 @@ class Turns:
         self._loop = asyncio.get_running_loop()
         self._turn: asyncio.Future[Turn] | None = None
         self._limit = 0.0
-        self._look_at = 0.0
-        """Both on the loop's clock."""
+        """On the loop's clock."""
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
         self._then: Callable[[Turn], None] | None = None
 
     @property
@@ -42,14 +42,16 @@ class Turns:
 
     def begin(self) -> None:
         """From now on what happens belongs to another turn."""
+        self._stop()
         self._turn = self._loop.create_future()
 
     def resolve(self, turn: Turn, *, of: asyncio.Future[Turn] | None = None) -> None:
         """Say what it came to; the first word counts. With `of`, only that turn."""
         if self._turn is not None and not self._turn.done() and (of is None or of is self._turn):
+            action = self._then
+            self._stop()
             self._turn.set_result(turn)
-            if self._then is not None:
-                action, self._then = self._then, None
+            if action is not None:
                 action(turn)
 
     async def wait(self, limit: float) -> Turn:
@@ -66,33 +68,26 @@ class Turns:
 
     def _watched(self, limit: float) -> asyncio.Future[Turn]:
         assert self._turn is not None
-        now = self._loop.time()
-        self._limit = now + limit
-        self._look_at = now + max(min(limit, _WATCH_AFTER), 0.0)
-        # A timer of the turn before goes on, if it is early enough: to set one takes longer than to be woken once.
-        if self._timer is None or self._timer_at > self._look_at:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._look_later()
+        if not self._turn.done():
+            self._limit = self._loop.time() + limit
+            self._timer = self._loop.call_later(max(min(limit, _WATCH_AFTER), 0.0), self._watch)
         return self._turn
-
-    def _look_later(self) -> None:
-        self._timer, self._timer_at = self._loop.call_at(self._look_at, self._watch), self._look_at
 
     def _watch(self) -> None:
         """Look at the clock, and at the memory held, every few milliseconds while something is at work."""
-        self._timer = None
-        if not self.is_open:
-            return
-        now = self._loop.time()
-        if now >= self._limit:
+        left = self._limit - self._loop.time()
+        if left < _TICK:
             self.resolve("timeout")
             return
-        if now >= self._look_at:
-            held = self._memory()
-            if held > self._most:
-                self.resolve("out-of-memory")
-                return
-            pause = min(max((self._most - held) / _GROWTH, _WATCH_EVERY), _WATCH_LEAST)
-            self._look_at = min(self._limit, now + pause)
-        self._look_later()
+        held = self._memory()
+        if held > self._most:
+            self.resolve("out-of-memory")
+            return
+        pause = min(max((self._most - held) / _GROWTH, _WATCH_EVERY), _WATCH_LEAST)
+        self._timer = self._loop.call_later(min(left, pause), self._watch)
+
+    def _stop(self) -> None:
+        self._then = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -153,7 +153,7 @@ def _json_pattern(text: str) -> Predicate:
     def matches(message: str) -> bool:
         try:
             document: Json = json.loads(message)
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
         return test(document)
 

@@ -62,7 +62,7 @@ def reported_failures(
     """The ids a partial batch response names; None when it is not one."""
     try:
         answer: object = json.loads(payload) if payload else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if answer is None or answer in ("", [], {}):
         return frozenset()

@@ -88,7 +88,7 @@ def _decoded(data: str) -> Json | None:
     """What JSON the data is; None for text, which a bare number or word is too."""
     try:
         value = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return cast(Json, value) if isinstance(value, dict | list) else None
 

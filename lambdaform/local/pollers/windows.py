@@ -68,7 +68,7 @@ def answered_state(payload: bytes) -> Json | None:
     """The state in a function's answer; None when there is none, which fails the batch."""
     try:
         answer: object = json.loads(payload) if payload else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return cast(Mapping[str, Any], answer).get("state") if isinstance(answer, dict) else None
 

@@ -26,7 +26,7 @@ def passes(subscription: Subscription, publication: Publication) -> bool:
     if subscription.attributes.get("FilterPolicyScope") == "MessageBody":
         try:
             body = json.loads(publication.for_protocol(subscription.protocol))
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
         return isinstance(body, dict) and patterns.matches(pattern, body)
     return patterns.matches(pattern, {name: _comparable(value) for name, value in publication.attributes.items()})
@@ -105,7 +105,7 @@ def _comparable(attribute: Attribute) -> Any:
     if attribute.type == "String.Array" or attribute.type.startswith("Number"):
         try:
             return json.loads(attribute.value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return attribute.value
     return attribute.value
 

@@ -144,7 +144,7 @@ def _texts(params: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
         raise invalid("MessageStructure")
     try:
         parts: object = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise invalid("Message Structure - JSON message body failed to parse") from error
     if not isinstance(parts, dict) or not isinstance(cast(dict[str, object], parts).get("default"), str):
         raise invalid("Message Structure - No default entry in JSON message body")

@@ -228,5 +228,5 @@ def _json(text: str) -> object:
     """What a text holds as JSON, or the text itself when it is none."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
