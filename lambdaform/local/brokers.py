@@ -33,14 +33,23 @@ class Scheme:
     kinds: frozenset[Kind]
     port: int
     """Where such a broker listens when an address names no port."""
-    library: str
-    """The package that speaks its protocol, as it is imported."""
-    extra: str
+    library: str | None = None
+    """The package that speaks its protocol, as it is imported; None where we do."""
+    extra: str | None = None
     """The extra of lambdaform that installs it."""
 
 
 _KAFKA = Scheme(frozenset({"kafka", "msk"}), 9092, "aiokafka", "kafka")
-SCHEMES: Mapping[str, Scheme] = {"kafka": _KAFKA, "kafka+ssl": _KAFKA}
+_MQ: frozenset[Kind] = frozenset({"mq"})
+SCHEMES: Mapping[str, Scheme] = {
+    "kafka": _KAFKA,
+    "kafka+ssl": _KAFKA,
+    "amqp": Scheme(_MQ, 5672, "aiormq", "mq"),
+    "amqps": Scheme(_MQ, 5671, "aiormq", "mq"),
+    "stomp": Scheme(_MQ, 61613),
+    "stomp+ssl": Scheme(_MQ, 61614),
+    "mongodb": Scheme(frozenset({"documentdb"}), 27017, "pymongo", "documentdb"),
+}
 """Each scheme that can be read."""
 
 
@@ -141,9 +150,15 @@ def address_of(source: str, url: str) -> Address:
         hosts,
         unquote(user) or None,
         unquote(password) or None,
-        parts.path.removeprefix("/"),
+        unquote(parts.path.removeprefix("/")),
         dict(parse_qsl(parts.query)),
     )
+
+
+def place_of_host(host: str) -> tuple[str, int]:
+    """The name and the port in one of an address's hosts."""
+    name, _, port = host.rpartition(":")
+    return name.strip("[]"), int(port)
 
 
 def servers_of(settings: Mapping[str, Json]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import attrs
 from lambdaform.local.patterns import Pattern
 from lambdaform.local.pollers import filters
 from lambdaform.local.pollers.answers import text_identifier
-from lambdaform.local.pollers.brokers import Failing, Trouble
+from lambdaform.local.pollers.reader import Failing, Redelivering, Trouble
 from lambdaform.local.pollers.retries import StreamRecord
 
 
@@ -22,6 +22,9 @@ class FakeReader:
     name: str = "source of the test"
     most_at_once: int | None = None
     tells_age: bool = False
+    tells_oversized: bool = False
+    place: str | None = None
+    redelivering: Redelivering | None = None
     troubles: list[str] = attrs.field(factory=list[str])
     """What goes wrong at the next attempts to open it."""
     opened: int = 0

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from lambdaform.local.brokers import SCHEMES, Address
 from lambdaform.local.event_sources import GROUPS, NOT_READ, Kind, kind_of
-from lambdaform.local.pollers.brokers import Reader
+from lambdaform.local.pollers.reader import Reader
 from lambdaform.local.ports import EventMapping, Json
 
 
@@ -35,7 +35,7 @@ def why_not(
     if _is_shared(kind, settings):
         return f"{beginning} in share groups (ConsumptionMode Queue)"
     scheme = SCHEMES[address.scheme]
-    if not is_installed(scheme.library):
+    if scheme.library is not None and not is_installed(scheme.library):
         return f"{beginning} without {scheme.library}: pip install 'lambdaform[{scheme.extra}]'"
     return None
 
@@ -56,5 +56,31 @@ def _kafka(mapping: EventMapping, address: Address) -> Reader:
     return KafkaReader(mapping, address)
 
 
-READERS: Mapping[str, Callable[[EventMapping, Address], Reader]] = {"kafka": _kafka, "kafka+ssl": _kafka}
+def _rabbitmq(mapping: EventMapping, address: Address) -> Reader:
+    from lambdaform.local.pollers.rabbitmq import RabbitReader
+
+    return RabbitReader(mapping, address)
+
+
+def _activemq(mapping: EventMapping, address: Address) -> Reader:
+    from lambdaform.local.pollers.activemq import ActiveReader
+
+    return ActiveReader(mapping, address)
+
+
+def _documentdb(mapping: EventMapping, address: Address) -> Reader:
+    from lambdaform.local.pollers.documentdb import ChangeReader
+
+    return ChangeReader(mapping, address)
+
+
+READERS: Mapping[str, Callable[[EventMapping, Address], Reader]] = {
+    "kafka": _kafka,
+    "kafka+ssl": _kafka,
+    "amqp": _rabbitmq,
+    "amqps": _rabbitmq,
+    "stomp": _activemq,
+    "stomp+ssl": _activemq,
+    "mongodb": _documentdb,
+}
 """By scheme: each of `SCHEMES` is here."""
