@@ -16,6 +16,30 @@ from lambdaform.local.pollers.retries import StreamRecord
 
 
 @attrs.define(eq=False)
+class FakeRedelivery:
+    """`Redelivering` of a `FakeReader`: what fails goes back to it, or stays at hand."""
+
+    reader: FakeReader
+    goes_back: bool = False
+    max_retries: int = -1
+    redelivered: list[str] = attrs.field(factory=list[str])
+    refused: list[str] = attrs.field(factory=list[str])
+
+    def pause(self, attempt: int) -> float:
+        return 5.0 * attempt
+
+    async def redeliver(self, records: Sequence[StreamRecord]) -> Sequence[StreamRecord]:
+        self.redelivered += [record.sequence for record in records]
+        if self.goes_back:
+            self.reader.written[:0] = records
+            return ()
+        return records
+
+    async def refuse(self, records: Sequence[StreamRecord]) -> None:
+        self.refused += [record.sequence for record in records]
+
+
+@attrs.define(eq=False)
 class FakeReader:
     """`Reader` and `Failing`. Harmless by default: it opens, and holds every record it has read."""
 

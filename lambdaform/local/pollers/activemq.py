@@ -14,7 +14,7 @@ from typing import cast
 
 import attrs
 
-from lambdaform.local.brokers import Address, place_of_host
+from lambdaform.local.brokers import SCHEMES, Address, place_of_host
 from lambdaform.local.patterns import Pattern
 from lambdaform.local.pollers import filters
 from lambdaform.local.pollers.mq_messages import queue_of, read_ahead
@@ -98,7 +98,7 @@ class ActiveReader:
             port,
             user=self._address.user,
             password=self._address.password,
-            is_encrypted=self._address.scheme == "stomp+ssl",
+            is_encrypted=SCHEMES[self._address.scheme].is_encrypted,
         )
         self._connections += 1
         await self._connection.subscribe(f"/queue/{self._queue}", {"activemq.prefetchSize": str(self._prefetch)})

@@ -14,7 +14,7 @@ from lambdaform.local.brokers import Address, Brokers
 from lambdaform.local.clock import Ids
 from lambdaform.local.data import MotoServices
 from lambdaform.local.delivery import Delivery, service_of
-from lambdaform.local.event_sources import NOT_READ, kind_of
+from lambdaform.local.event_sources import BROKERS, kind_of
 from lambdaform.local.lambda_.metrics import Metrics
 from lambdaform.local.pollers import filters
 from lambdaform.local.pollers.brokers import BrokerPoller
@@ -246,7 +246,7 @@ class EventPollers:
         self._pollers[mapping.uuid] = poller
 
     def _is_of_broker(self, mapping: EventMapping) -> bool:
-        return kind_of(mapping.source_arn, mapping.settings) in NOT_READ
+        return kind_of(mapping.source_arn, mapping.settings) in BROKERS
 
     def unread(self, mapping: EventMapping) -> str | None:
         """Why a mapping invokes nothing here, in words; None when it does."""

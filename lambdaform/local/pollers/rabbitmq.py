@@ -27,7 +27,7 @@ from aiormq.exceptions import (
 from pamqp.commands import Basic
 from yarl import URL
 
-from lambdaform.local.brokers import Address, place_of_host
+from lambdaform.local.brokers import SCHEMES, Address, place_of_host
 from lambdaform.local.patterns import Pattern
 from lambdaform.local.pollers import filters, retries
 from lambdaform.local.pollers.mq_messages import queue_of, read_ahead, virtual_host_of
@@ -106,7 +106,7 @@ class RabbitReader:
             port=port,
             path="/" if self._host == "/" else f"/{self._host}",
         )
-        context = ssl.create_default_context() if self._address.scheme == "amqps" else None
+        context = ssl.create_default_context() if SCHEMES[self._address.scheme].is_encrypted else None
         self._connection = Connection(url, context=context)
         try:
             await cast(Any, self._connection).connect()  # it has no types
