@@ -41,14 +41,14 @@ class Reading:
     made: list[str] = attrs.field(factory=list[str])
     """The mappings, by id."""
 
-    def map(self, source: str, queue: str, **settings: Any) -> tuple[str, str]:
-        """Map a queue to a function; gives the function's name and the mapping's id."""
+    def map(self, source: str, queue: str, *, wait: float = 1, **settings: Any) -> tuple[str, str]:
+        """Map a queue to a function, and let `wait` seconds pass; gives the function's name and the mapping's id."""
         name = self.virtual.function(source)
         access = [each for each in SOURCES["mq"]["SourceAccessConfigurations"] if each["Type"] == "BASIC_AUTH"]
         given = {**SOURCES["mq"], "Queues": [queue], "SourceAccessConfigurations": access, **settings}
         made = self.virtual.aws.client("lambda").create_event_source_mapping(FunctionName=name, **given)
         self.made.append(str(made["UUID"]))
-        self.virtual.advance(1)
+        self.virtual.advance(wait)
         return name, self.made[-1]
 
     def events(self, name: str) -> list[Any]:
