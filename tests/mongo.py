@@ -10,7 +10,7 @@ import itertools
 import struct
 import threading
 from collections.abc import Coroutine, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import attrs
 import bson
@@ -115,12 +115,10 @@ class MongoServer:
                 body = await reader.readexactly(length - 16)
                 if kind == _QUERY:
                     start = body.index(b"\0", 4) + 9
-                    answer = await self._answer(
-                        bson.decode(body[start : start + int.from_bytes(body[start : start + 4], "little")])
-                    )
+                    answer = await self._answer(_document(body[start:]))
                     content, answered = struct.pack("<iqii", 8, 0, 0, 1) + bson.encode(answer), _REPLY
                 else:
-                    answer = await self._answer(bson.decode(body[5:]))
+                    answer = await self._answer(_document(body[5:]))
                     content, answered = struct.pack("<iB", 0, 0) + bson.encode(answer), _MESSAGE
                 writer.write(_HEADER.pack(16 + len(content), 0, request, answered) + content)
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -212,9 +210,17 @@ class MongoServer:
         return {"cursor": batch, "operationTime": Timestamp(self.now, 1), "ok": 1.0}
 
 
+def _document(data: bytes) -> dict[str, Any]:
+    """The first document in some bytes."""
+    length = int.from_bytes(data[:4], "little")
+    return cast(Any, bson).decode(data[:length])
+
+
 def _shown(event: Mapping[str, Any], *, is_looking_up: bool) -> dict[str, Any]:
     """A change as the stream shows it: deletions have no document, updates have it when it is looked up."""
     operation = event["operationType"]
     hidden = {"fullDocument"} if operation == "delete" or (operation == "update" and not is_looking_up) else set[str]()
-    more = {"updateDescription": {"updatedFields": {"n": 2}, "removedFields": []}} if operation == "update" else {}
+    more: dict[str, Any] = {}
+    if operation == "update":
+        more["updateDescription"] = {"updatedFields": {"n": 2}, "removedFields": []}
     return {**{name: value for name, value in event.items() if name not in hidden}, **more}

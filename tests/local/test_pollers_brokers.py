@@ -499,6 +499,21 @@ def test_without_an_address_nothing_is_read_and_the_option_is_named(capsys: pyte
     assert "--broker msk=kafka://HOST:PORT" in capsys.readouterr().err
 
 
+def test_an_engine_of_amazon_mq_is_chosen_by_the_address() -> None:
+    said = why_not(f"arn:aws:mq:{REGION}:{ACCOUNT}:broker:orders:b-1", {}, None)
+
+    assert said is not None
+    assert said.endswith("--broker mq=amqp://HOST:PORT or --broker mq=stomp://HOST:PORT")
+
+
+def test_activemq_is_read_without_any_library() -> None:
+    address = Address("stomp", ("localhost:61613",))
+
+    assert (
+        why_not(f"arn:aws:mq:{REGION}:{ACCOUNT}:broker:orders:b-1", {}, address, is_installed=lambda _: False) is None
+    )
+
+
 def test_a_library_that_is_missing_is_named_with_the_extra_that_brings_it() -> None:
     said = why_not(CLUSTER, {}, Address("kafka", ("localhost:9092",)), is_installed=lambda library: False)
 

@@ -73,7 +73,8 @@ class RabbitReader:
         self._open: dict[str, int] = {}
         """The delivery tags of everything that is neither acknowledged nor given back."""
         self._is_cancelled = False
-        self._is_returning = False
+        self._returning = 0
+        """Messages given back since anything was read."""
         self._failures = 0
         logging.getLogger("aiormq").addHandler(logging.NullHandler())
         logging.getLogger("aiormq").propagate = False
@@ -128,6 +129,7 @@ class RabbitReader:
         connection, self._connection, self._channel = self._connection, None, None
         self._open.clear()
         self._come.clear()
+        self._returning = 0
         if connection is not None:
             try:
                 await connection.close()
@@ -170,15 +172,17 @@ class RabbitReader:
 
     async def _arrived(self, channel: AbstractChannel) -> None:
         """Wait for messages as long as the broker says that there are some for this consumer."""
-        deadline = asyncio.get_running_loop().time() + _STALLED
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _RETURN
+        while len(self._come) < self._returning and (left := until - loop.time()) > 0:
+            await self._arrives(left)
+        self._returning = 0
+        deadline = loop.time() + _STALLED
         while True:
             ready = (await channel.queue_declare(self._queue, passive=True)).message_count
-            if self._is_returning and not self._come:
-                await self._arrives(_RETURN)
-            self._is_returning = False
             if self._come or not ready or len(self._open) >= self._prefetch:
                 return
-            if asyncio.get_running_loop().time() > deadline:
+            if loop.time() > deadline:
                 return
             await self._arrives(0.05)
 
@@ -186,7 +190,7 @@ class RabbitReader:
         """Wait for something to come, or for the end of the channel."""
         self._arrival.clear()
         channel = self._channel
-        if channel is None or self._come:
+        if channel is None:
             return
         ended = cast("asyncio.Future[None]", cast(Any, channel).closing)
         waiting = asyncio.ensure_future(self._arrival.wait())
@@ -241,7 +245,7 @@ class RabbitReader:
         """Give these back to the queue, where they are marked as redelivered: nothing of them is at hand."""
         self._failures += 1
         await self._settle(records, "give back")
-        self._is_returning = True
+        self._returning += len(records)
         return ()
 
     async def refuse(self, records: Sequence[StreamRecord]) -> None:
