@@ -317,3 +317,29 @@ def test_in_real_time_changes_are_taken_as_they_come(
         until(lambda: here.seen(name) == [["a"]])
     finally:
         stop(process)
+
+
+def test_a_mapping_goes_on_where_it_was_when_the_local_aws_is_started_again(
+    server: MongoServer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder, collection = tmp_path_factory.mktemp("kept"), unique("orders")
+    options = ("--persist", str(folder / "kept"), "--broker", f"documentdb={server.address}")
+    process, aws = start(folder, *options)
+    here = Changes(Virtual(aws), server)
+    name = here.virtual.function(ECHO)
+    config = {"DatabaseName": "shop", "CollectionName": collection}
+    given = {**SOURCES["documentdb"], "DocumentDBEventSourceConfig": config}
+    opened = server.cursors_opened
+    aws.client("lambda").create_event_source_mapping(FunctionName=name, **given)
+    until(lambda: server.cursors_opened > opened)
+    here.put(collection, "a")
+    until(lambda: here.seen(name) == [["a"]])
+    stop(process)
+    here.put(collection, "b")
+
+    process, aws = start(folder, *options)
+    try:
+        again = Changes(Virtual(aws), server)
+        until(lambda: again.seen(name) == [["b"]])
+    finally:
+        stop(process)
