@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import attrs
 
-from lambdaform.local.event_sources import NOT_READ, Kind, kind_of
+from lambdaform.local.event_sources import BROKERS, Kind, kind_of
 from lambdaform.local.ports import Json
 from lambdaform.model.problem import LambdaformError
 
@@ -33,14 +33,26 @@ class Scheme:
     kinds: frozenset[Kind]
     port: int
     """Where such a broker listens when an address names no port."""
-    library: str
-    """The package that speaks its protocol, as it is imported."""
-    extra: str
+    library: str | None = None
+    """The package that speaks its protocol, as it is imported; None where we do."""
+    extra: str | None = None
     """The extra of lambdaform that installs it."""
+    is_encrypted: bool = False
+    """Whether it is the TLS variant of another."""
 
 
 _KAFKA = Scheme(frozenset({"kafka", "msk"}), 9092, "aiokafka", "kafka")
-SCHEMES: Mapping[str, Scheme] = {"kafka": _KAFKA, "kafka+ssl": _KAFKA}
+_KAFKA_TLS = attrs.evolve(_KAFKA, is_encrypted=True)
+_MQ: frozenset[Kind] = frozenset({"mq"})
+SCHEMES: Mapping[str, Scheme] = {
+    "kafka": _KAFKA,
+    "kafka+ssl": _KAFKA_TLS,
+    "amqp": Scheme(_MQ, 5672, "aiormq", "mq"),
+    "amqps": Scheme(_MQ, 5671, "aiormq", "mq", is_encrypted=True),
+    "stomp": Scheme(_MQ, 61613),
+    "stomp+ssl": Scheme(_MQ, 61614, is_encrypted=True),
+    "mongodb": Scheme(frozenset({"documentdb"}), 27017, "pymongo", "documentdb"),
+}
 """Each scheme that can be read."""
 
 
@@ -126,11 +138,9 @@ def address_of(source: str, url: str) -> Address:
         raise BadAddress(f"the address of {source} is no URL") from None
     scheme = SCHEMES.get(parts.scheme)
     known = ", ".join(f"{name}://" for name, each in SCHEMES.items() if kind in each.kinds)
-    if not known:
-        raise BadAddress(f"the local AWS does not read from {NOT_READ[kind]}")
     if scheme is None or kind not in scheme.kinds:
         wrong = f"{parts.scheme}:// is not" if "://" in url else "that is not"
-        raise BadAddress(f"{wrong} how {NOT_READ[kind]} is read; {source} takes {known}host:port")
+        raise BadAddress(f"{wrong} how {BROKERS[kind]} is read; {source} takes {known}host:port")
     login, _, places = parts.netloc.rpartition("@")
     user, _, password = login.partition(":")
     hosts = tuple(_with_port(place, source, scheme.port) for place in places.split(","))
@@ -141,9 +151,15 @@ def address_of(source: str, url: str) -> Address:
         hosts,
         unquote(user) or None,
         unquote(password) or None,
-        parts.path.removeprefix("/"),
+        unquote(parts.path.removeprefix("/")),
         dict(parse_qsl(parts.query)),
     )
+
+
+def place_of_host(host: str) -> tuple[str, int]:
+    """The name and the port in one of an address's hosts."""
+    name, _, port = host.rpartition(":")
+    return name.strip("[]"), int(port)
 
 
 def servers_of(settings: Mapping[str, Json]) -> tuple[str, ...]:
@@ -155,18 +171,18 @@ def servers_of(settings: Mapping[str, Json]) -> tuple[str, ...]:
 
 def _kind_named(source: str) -> Kind:
     """The kind of source that an option is for."""
-    if source in NOT_READ:
+    if source in BROKERS:
         return cast(Kind, source)
     if source.startswith("arn:"):
         kind = kind_of(source, {})
-        if kind is None or kind not in NOT_READ:
+        if kind is None or kind not in BROKERS:
             raise BadAddress(f"{source} is no ARN of a broker or cluster that mappings read")
         return kind
     if _SERVER.fullmatch(source):
         return "kafka"
-    near = difflib.get_close_matches(source, NOT_READ, n=1)
+    near = difflib.get_close_matches(source, BROKERS, n=1)
     meant = f"; did you mean {near[0]}?" if near else ""
-    raise BadAddress(f"{source!r} is neither an ARN, nor host:port, nor one of {', '.join(NOT_READ)}{meant}")
+    raise BadAddress(f"{source!r} is neither an ARN, nor host:port, nor one of {', '.join(BROKERS)}{meant}")
 
 
 def _with_port(place: str, source: str, port: int) -> str:

@@ -43,6 +43,17 @@ GENERAL = (
     ),
     Difference("kafka: scaling", "every partition can be at work from the start; AWS begins with one reader for all"),
     Difference("kafka: back-off", "failing batches wait 1 to 60 seconds, doubling; AWS does not say how long"),
+    Difference(
+        "mq: scaling", "5 batches of ActiveMQ or 1 of RabbitMQ are at work at a time, which AWS raises on request"
+    ),
+    Difference(
+        "mq: ActiveMQ",
+        "is read over STOMP: a message with a length is of bytes, another of text; brokerInTime is when it was sent",
+    ),
+    Difference("mq: RabbitMQ", "a failing batch goes back after 1 to 60 seconds, doubling; AWS does not say how soon"),
+    Difference("mq: messages over 6 MB", "are refused: a dead-letter queue of the broker gets them; AWS drops them"),
+    Difference("documentdb: back-off", "failing batches wait 1 to 60 seconds, doubling; AWS does not say how long"),
+    Difference("documentdb: expired changes", "are said in LastProcessingResult; AWS disables the mapping"),
     Difference("virtual clock: brokers", "a real broker is read when the clock is moved: it does not know this time"),
     Difference("kinesis: SplitShard, MergeShards", "records are still written to the shards that were split or merged"),
     Difference("virtual clock: WaitTimeSeconds", "a receive that finds nothing answers at once"),

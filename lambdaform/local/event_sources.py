@@ -13,13 +13,13 @@ from lambdaform.local.ports import AwsFault, Json
 Kind = Literal["sqs", "kinesis", "dynamodb", "msk", "kafka", "mq", "documentdb"]
 """`msk` is Kafka by the ARN of an Amazon MSK cluster, `kafka` by addresses of one's own."""
 
-NOT_READ: Mapping[Kind, str] = {
+BROKERS: Mapping[Kind, str] = {
     "msk": "Amazon MSK",
     "kafka": "self-managed Apache Kafka",
     "mq": "Amazon MQ",
     "documentdb": "Amazon DocumentDB",
 }
-"""What the local AWS takes mappings of and reads nothing from, by name."""
+"""What the local AWS reads only where an address is given, by name."""
 
 _SERVICES: Mapping[str, Kind] = {
     "sqs": "sqs",

@@ -24,7 +24,7 @@ import filelock
 from lambdaform.local.data import Saved
 from lambdaform.model.problem import LambdaformError
 
-_FORMAT = 1
+_FORMAT = 2
 _MANIFEST = "manifest.json"
 _STATE = "state.pickle"
 _SERVICES = "services.pickle"

@@ -18,8 +18,8 @@ from lambdaform.triggers.broker_batches import BrokerBatches, right_to_enter, ri
 class DocumentDbStream(BrokerBatches):
     """Runs a function with a database's changes: `DocumentDbStream("shop", cluster="arn:aws:rds:...", secret=...)`.
 
-    It becomes an event source mapping and the rights to find, reach and enter the cluster. Nothing is read from there
-    by the local AWS.
+    It becomes an event source mapping and the rights to find, reach and enter the cluster. The local AWS reads where
+    `--broker documentdb=...` says.
     """
 
     event: ClassVar[str] = "documentdb"

@@ -19,8 +19,8 @@ from lambdaform.triggers.broker_batches import BrokerBatches, right_to_enter, ri
 class MqQueue(BrokerBatches):
     """Runs a function with a queue's messages: `MqQueue("orders", broker="arn:aws:mq:...", secret="arn:aws:...")`.
 
-    It becomes an event source mapping and the rights to find, reach and enter the broker. Nothing is read from there by
-    the local AWS.
+    It becomes an event source mapping and the rights to find, reach and enter the broker. The local AWS reads where
+    `--broker mq=...` says.
     """
 
     event: ClassVar[str] = "mq"

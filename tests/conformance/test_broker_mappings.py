@@ -20,8 +20,8 @@ ACCESS = "https://docs.aws.amazon.com/lambda/latest/api/API_SourceAccessConfigur
 MQ = "https://docs.aws.amazon.com/lambda/latest/dg/with-mq.html"
 DOCUMENTDB = "https://docs.aws.amazon.com/lambda/latest/dg/with-documentdb.html"
 UNREAD = (
-    "nothing is read where no address was given, and from Amazon MQ and DocumentDB at all: the mapping is kept, shown, "
-    "and said not to invoke its function. Topics of a real Kafka are read, see there"
+    "nothing is read where no address was given: the mapping is kept, shown, and said not to invoke its function. "
+    "Topics of a real Kafka, queues of a real ActiveMQ or RabbitMQ and changes of a real MongoDB are read, see there"
 )
 ECHO = "def handler(event, context):\n    return None\n"
 LEAD = "us-east-1:123456789012"

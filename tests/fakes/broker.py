@@ -11,8 +11,32 @@ import attrs
 from lambdaform.local.patterns import Pattern
 from lambdaform.local.pollers import filters
 from lambdaform.local.pollers.answers import text_identifier
-from lambdaform.local.pollers.brokers import Failing, Trouble
+from lambdaform.local.pollers.reader import Failing, Redelivering, Trouble
 from lambdaform.local.pollers.retries import StreamRecord
+
+
+@attrs.define(eq=False)
+class FakeRedelivery:
+    """`Redelivering` of a `FakeReader`: what fails goes back to it, or stays at hand."""
+
+    reader: FakeReader
+    goes_back: bool = False
+    max_retries: int = -1
+    redelivered: list[str] = attrs.field(factory=list[str])
+    refused: list[str] = attrs.field(factory=list[str])
+
+    def pause(self, attempt: int) -> float:
+        return 5.0 * attempt
+
+    async def redeliver(self, records: Sequence[StreamRecord]) -> Sequence[StreamRecord]:
+        self.redelivered += [record.sequence for record in records]
+        if self.goes_back:
+            self.reader.written[:0] = records
+            return ()
+        return records
+
+    async def refuse(self, records: Sequence[StreamRecord]) -> None:
+        self.refused += [record.sequence for record in records]
 
 
 @attrs.define(eq=False)
@@ -22,6 +46,9 @@ class FakeReader:
     name: str = "source of the test"
     most_at_once: int | None = None
     tells_age: bool = False
+    tells_oversized: bool = False
+    place: str | None = None
+    redelivering: Redelivering | None = None
     troubles: list[str] = attrs.field(factory=list[str])
     """What goes wrong at the next attempts to open it."""
     opened: int = 0

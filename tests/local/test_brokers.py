@@ -27,6 +27,15 @@ def test_an_address_has_hosts_a_login_and_the_usual_port() -> None:
     assert brokers.by_source["kafka"] == Address("kafka+ssl", ("one:9092", "two:19092"), "me", "hu sh")
 
 
+def test_an_address_has_a_virtual_host_or_options() -> None:
+    brokers = Brokers.of({"mq": "amqp://me@one/%2Fshop", "documentdb": "mongodb://one,two/admin?tls=true"})
+
+    assert brokers.by_source["mq"] == Address("amqp", ("one:5672",), "me", path="/shop")
+    assert brokers.by_source["documentdb"] == Address(
+        "mongodb", ("one:27017", "two:27017"), path="admin", query={"tls": "true"}
+    )
+
+
 def test_the_nearest_address_counts() -> None:
     brokers = Brokers.of({CLUSTER: "kafka://a:1", "msk": "kafka://b:1", "broker.example:9092": "kafka://c:1"})
 
@@ -62,6 +71,8 @@ def test_a_cluster_of_msk_has_no_address_of_its_own() -> None:
         (f"arn:aws:sqs:us-east-1:123456789012:jobs=kafka://me:{SECRET}@localhost", "no ARN of a broker"),
         (f"kafka=http://me:{SECRET}@localhost", "http:// is not how self-managed Apache Kafka is read"),
         (f"kafka=me:{SECRET}@localhost:9092", "takes kafka://, kafka+ssl://host:port"),
+        (f"mq=kafka://me:{SECRET}@host", "takes amqp://, amqps://, stomp://, stomp+ssl://host:port"),
+        (f"documentdb=mongodb+srv://me:{SECRET}@host", "takes mongodb://host:port"),
         (f"kafka=kafka://me:{SECRET}@", "host:port"),
         (f"kafka=kafka://me:{SECRET}@host:99999", "host:port"),
         (f"kafka=kafka://me:{SECRET}@[::1", "is no URL"),

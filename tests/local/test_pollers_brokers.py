@@ -19,7 +19,7 @@ from lambdaform.local.pollers.batching import MAX_PAYLOAD
 from lambdaform.local.pollers.readers import why_not
 from lambdaform.local.ports import ACCOUNT, EventMapping
 from lambdaform.local.sqs import Sqs
-from tests.fakes.broker import FakeReader
+from tests.fakes.broker import FakeReader, FakeRedelivery
 from tests.fakes.invoker import FUNCTION, FakeInvoker, in_turn, outcome, refusal
 
 T = TypeVar("T")
@@ -388,6 +388,102 @@ def test_a_mapping_goes_on_after_a_checkpoint_is_restored() -> None:
     assert run(scenario) == [["a1"]]
 
 
+def test_a_batch_that_fails_goes_back_to_a_broker_which_delivers_it_again() -> None:
+    async def scenario(bench: Bench) -> tuple[list[list[str]], list[float], FakeRedelivery, list[str]]:
+        redelivery = bench.reader.redelivering = FakeRedelivery(bench.reader, goes_back=True)
+        bench.invoker.answering = in_turn(outcome(error="no"), outcome())
+        bench.reader.put("1", "2", lane="")
+        bench.map(**AT_ONCE)
+        await bench.clock.advance(10)
+        return bench.seen, bench.times, redelivery, bench.reader.acknowledged
+
+    seen, times, redelivery, acknowledged = run(scenario)
+    assert (seen, times) == ([["1", "2"]] * 2, [0, 5])
+    assert (redelivery.redelivered, redelivery.refused) == (["1", "2"], [])
+    assert acknowledged == ["1", "2"]
+
+
+def test_a_message_left_at_hand_is_refused_after_the_retries_of_its_broker(capsys: pytest.CaptureFixture[str]) -> None:
+    async def scenario(bench: Bench) -> tuple[list[list[str]], list[float], FakeRedelivery, list[str]]:
+        redelivery = bench.reader.redelivering = FakeRedelivery(bench.reader, max_retries=2)
+        bench.invoker.answering = lambda event: outcome(error="no")
+        bench.reader.put("1", lane="")
+        bench.map(**AT_ONCE)
+        await bench.clock.advance(60)
+        return bench.seen, bench.times, redelivery, bench.reader.acknowledged
+
+    seen, times, redelivery, acknowledged = run(scenario)
+    assert (seen, times) == ([["1"]] * 3, [0, 5, 15])
+    assert (redelivery.redelivered, redelivery.refused) == (["1", "1"], ["1"])
+    assert acknowledged == []
+    assert "1 dropped: all retries failed" in capsys.readouterr().err
+
+
+def test_a_throttled_message_is_not_delivered_again_but_tried_again() -> None:
+    async def scenario(bench: Bench) -> tuple[int, FakeRedelivery, list[str]]:
+        redelivery = bench.reader.redelivering = FakeRedelivery(bench.reader, goes_back=True)
+        bench.invoker.answering = in_turn(refusal(), refusal(), outcome())
+        bench.reader.put("1", lane="")
+        bench.map(**AT_ONCE)
+        await bench.clock.advance(10)
+        return len(bench.seen), redelivery, bench.reader.acknowledged
+
+    attempts, redelivery, acknowledged = run(scenario)
+    assert (attempts, redelivery.redelivered, acknowledged) == (3, [], ["1"])
+
+
+def test_a_message_too_large_for_an_event_is_refused() -> None:
+    async def scenario(bench: Bench) -> tuple[list[list[str]], FakeRedelivery]:
+        redelivery = bench.reader.redelivering = FakeRedelivery(bench.reader)
+        bench.reader.put("large", lane="", size=MAX_PAYLOAD)
+        bench.reader.put("small", lane="")
+        bench.map(**AT_ONCE)
+        await bench.clock.advance(1)
+        return bench.seen, redelivery
+
+    seen, redelivery = run(scenario)
+    assert (seen, redelivery.refused) == ([["small"]], ["large"])
+
+
+@pytest.mark.parametrize("way", ["switched on again", "changed", "restored"])
+def test_a_mapping_goes_on_at_the_place_that_its_source_does_not_know(way: str) -> None:
+    async def scenario(bench: Bench) -> str | None:
+        bench.map()
+        await bench.clock.settle()
+        bench.reader.place = "7"
+        kept = bench.pollers.checkpoint()
+        if way == "changed":
+            bench.map(BatchSize=2)
+            bench.reader.place = None  # as that of a reader made anew
+        elif way == "switched on again":
+            bench.pollers.stop("mapping")
+            await bench.clock.settle()
+            bench.reader.place = None
+            bench.map()
+        else:
+            bench.reader.place = None
+            bench.pollers.restore(kept)
+        await bench.clock.settle()
+        return bench.reader.place
+
+    assert run(scenario) == "7"
+
+
+def test_a_mapping_that_was_deleted_leaves_no_place_behind() -> None:
+    async def scenario(bench: Bench) -> str | None:
+        bench.map()
+        await bench.clock.settle()
+        bench.reader.place = "7"
+        bench.pollers.forget("mapping")
+        await bench.clock.settle()
+        bench.reader.place = None
+        bench.map()
+        await bench.clock.settle()
+        return bench.reader.place
+
+    assert run(scenario) is None
+
+
 def test_without_an_address_nothing_is_read_and_the_option_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     async def scenario(bench: Bench) -> tuple[int, str | None]:
         bench.map()
@@ -401,6 +497,21 @@ def test_without_an_address_nothing_is_read_and_the_option_is_named(capsys: pyte
         == "PROBLEM: the local AWS does not read from Amazon MSK without an address: --broker msk=kafka://HOST:PORT"
     )
     assert "--broker msk=kafka://HOST:PORT" in capsys.readouterr().err
+
+
+def test_an_engine_of_amazon_mq_is_chosen_by_the_address() -> None:
+    said = why_not(f"arn:aws:mq:{REGION}:{ACCOUNT}:broker:orders:b-1", {}, None)
+
+    assert said is not None
+    assert said.endswith("--broker mq=amqp://HOST:PORT or --broker mq=stomp://HOST:PORT")
+
+
+def test_activemq_is_read_without_any_library() -> None:
+    address = Address("stomp", ("localhost:61613",))
+
+    assert (
+        why_not(f"arn:aws:mq:{REGION}:{ACCOUNT}:broker:orders:b-1", {}, address, is_installed=lambda _: False) is None
+    )
 
 
 def test_a_library_that_is_missing_is_named_with_the_extra_that_brings_it() -> None:

@@ -13,17 +13,17 @@ import contextlib
 import json
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 import attrs
 
 from lambdaform.local.clock import Ids, iso
 from lambdaform.local.delivery import Delivery
-from lambdaform.local.patterns import Pattern
 from lambdaform.local.pollers import batching, filters, retries
 from lambdaform.local.pollers.answers import Settled, decide_settled, text_identifier
 from lambdaform.local.pollers.counting import Counting
+from lambdaform.local.pollers.reader import Failing, Reader, Trouble
 from lambdaform.local.pollers.retries import Again, Condition, Done, GiveUp, Piece, StreamPolicy, StreamRecord
 from lambdaform.local.ports import AwsFault, Cancellable, Clock, EventMapping, Invoker, Json, Outcome, Timer
 
@@ -44,81 +44,6 @@ _END = 3.0
 """Seconds of real time a broker has to let go of its reader."""
 
 
-class Trouble(Exception):
-    """The broker cannot be read at the moment, said in words: no secret, no traceback."""
-
-
-class Failing(Protocol):
-    """What only kinds of brokers have whose mappings know partial responses and on-failure destinations."""
-
-    def identify(self, item: object) -> str | None:
-        """The `sequence` of the record that an `itemIdentifier` names; None when it names none."""
-        ...
-
-    def batch(self, records: Sequence[StreamRecord]) -> Mapping[str, Json]:
-        """What the document about a batch given up says of it."""
-        ...
-
-    async def produce(self, topic: str, record: StreamRecord, head: Mapping[str, Json]) -> None:
-        """Write a record given up, below `head`, to another topic of the same broker. Raises `Trouble`."""
-        ...
-
-
-class Reader(Protocol):
-    """One source of one broker. Everything that talks to the broker may raise `Trouble`; it is opened again then."""
-
-    name: str
-    """What is read, for people and the trace: the same from run to run."""
-    most_at_once: int | None
-    """Invocations at a time; None where lanes alone bound them."""
-    tells_age: bool
-    """Whether the source has the metric `IteratorAge`."""
-
-    @property
-    def failing(self) -> Failing | None:
-        """None for kinds without partial responses and destinations."""
-        ...
-
-    async def open(self) -> None:
-        """Connect, and fix where reading begins if nothing is known of it."""
-        ...
-
-    async def read(self, *, at_most: int, full: Collection[str], patience: float) -> Sequence[StreamRecord]:
-        """The next records, none of the lanes that are `full`, after `patience` seconds of real time at the latest.
-
-        Without patience an empty answer means that there is nothing now. Records without a lane are full by "".
-        """
-        ...
-
-    def keeps(self, patterns: Sequence[Pattern], record: StreamRecord) -> bool:
-        """Whether a record passes the filters."""
-        ...
-
-    def holds(self, record: StreamRecord) -> bool:
-        """Whether a record is still this reader's: after a rebalance or a new connection it may be read by another."""
-        ...
-
-    def event(self, records: Sequence[StreamRecord]) -> Mapping[str, Json]:
-        """The function's event."""
-        ...
-
-    async def skip(self, records: Sequence[StreamRecord]) -> None:
-        """These were filtered out."""
-        ...
-
-    async def acknowledge(self, records: Sequence[StreamRecord]) -> None:
-        """These are through and need not come again."""
-        ...
-
-    def lags(self) -> Collection[int]:
-        """How many records of each lane are written and not through; nothing where the source does not tell."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of the broker, whatever state this is in. Never raises."""
-        ...
-
-
 @attrs.frozen
 class _Waiting:
     """A record that waits for its batch."""
@@ -128,7 +53,7 @@ class _Waiting:
 
 
 class BrokerPoller:
-    """One mapping's poller. Its life: `start`, `stop`; where it was is known to the broker."""
+    """One mapping's poller. Its life: `start`, `stop`; where it was is known to the broker, or `place`."""
 
     def __init__(
         self,
@@ -140,6 +65,7 @@ class BrokerPoller:
         delivery: Delivery,
         counting: Counting,
         reader: Reader,
+        place: str | None = None,
         last_result: str | None = None,
     ) -> None:
         self._mapping = mapping
@@ -157,9 +83,14 @@ class BrokerPoller:
         destinations = cast(Mapping[str, Any], settings.get("DestinationConfig") or {})
         on_failure = cast(Mapping[str, str], destinations.get("OnFailure") or {})
         self._on_failure = on_failure.get("Destination")
+        if place is not None:
+            reader.place = place
         policy = StreamPolicy.of_settings(settings)
-        is_endless = policy.max_retries < 0 and self._on_failure is not None
-        self._policy = attrs.evolve(policy, max_retries=MOST_RETRIES) if is_endless else policy
+        if reader.redelivering is not None:
+            policy = attrs.evolve(policy, max_retries=reader.redelivering.max_retries)
+        elif policy.max_retries < 0 and self._on_failure is not None:
+            policy = attrs.evolve(policy, max_retries=MOST_RETRIES)
+        self._policy = policy
         self._envelope = len(json.dumps(reader.event(())))
         self._waiting: list[_Waiting] = []
         self._busy: set[str] = set()
@@ -210,6 +141,11 @@ class BrokerPoller:
         if self._watch is not None:
             self._watch.cancel()
         await self._let_go()
+
+    @property
+    def place(self) -> str | None:
+        """Where another poller of this mapping goes on; None where the broker knows it."""
+        return self._reader.place
 
     def last_result(self) -> str:
         """How the latest invocation ended in AWS's words, or why nothing can be read."""
@@ -355,7 +291,7 @@ class BrokerPoller:
 
     async def _settle(self, pieces: deque[Piece]) -> float:
         """Try the first piece once; what is to be tried again is put back. Gives the seconds to wait before that."""
-        piece = self._still_held(pieces.popleft())
+        piece = await self._redelivered(self._still_held(pieces.popleft()))
         if piece is None:
             return 0.0
         old, rest = retries.expired(piece, self._clock.now(), self._policy.max_age)
@@ -364,6 +300,8 @@ class BrokerPoller:
         if rest is None:
             return 0.0
         if len(rest.records) == 1 and self._envelope + rest.records[0].size > batching.MAX_PAYLOAD:
+            if self._reader.tells_oversized:
+                self._counting.oversized()
             await self._give_up(GiveUp(rest, "MaximumPayloadSizeExceeded"), None, is_reported=False)
             return 0.0
         outcome, settled = await self._try(rest)
@@ -372,6 +310,8 @@ class BrokerPoller:
             case Done():
                 await self._through(rest.records)
             case Again(parts, pause):
+                if self._reader.redelivering is not None and outcome.fault is None:
+                    pause = self._reader.redelivering.pause(parts[0].attempts)
                 left = {record.sequence for part in parts for record in part.records}
                 pieces.extendleft(reversed(parts))
                 await self._through([record for record in rest.records if record.sequence not in left])
@@ -379,6 +319,17 @@ class BrokerPoller:
             case GiveUp() as given_up:
                 await self._give_up(given_up, outcome, is_reported=settled.is_reported)
         return 0.0
+
+    async def _redelivered(self, piece: Piece | None) -> Piece | None:
+        """What is to be tried again of a piece whose latest attempt failed, where the broker has a say in it."""
+        redelivering = self._reader.redelivering
+        if piece is None or redelivering is None or not piece.attempts or piece.refusals:
+            return piece
+        records = tuple(await redelivering.redeliver(piece.records))
+        if not records:
+            self._clock.run(self._look_again())
+            return None
+        return attrs.evolve(piece, records=records)
 
     def _still_held(self, piece: Piece) -> Piece | None:
         held = tuple(record for record in piece.records if self._reader.holds(record))
@@ -448,7 +399,10 @@ class BrokerPoller:
                 self._counting.undelivered()
                 self._counting.error("OnFailureDestinationDeliveryErrorCount")
                 sys.stderr.write(f"lambdaform: on-failure destination {self._on_failure} refused a record: {error}\n")
-        await self._through(records)
+        if self._reader.redelivering is not None:
+            await self._reader.redelivering.refuse(records)
+        else:
+            await self._through(records)
 
     async def _deliver(
         self, destination: str, failing: Failing, records: Sequence[StreamRecord], head: Mapping[str, Json]

@@ -65,6 +65,10 @@ class Counting:
             self._of_mapping("MaxOffsetLag", max(numbers))
             self._of_mapping("SumOffsetLag", sum(numbers))
 
+    def oversized(self) -> None:
+        """Count a record that is larger than an event may be."""
+        self._of_function("OversizedRecordCount", 1.0, "Count")
+
     def undelivered(self) -> None:
         """Count a document that its destination did not take."""
         self._of_function("DestinationDeliveryFailures", 1.0, "Count")

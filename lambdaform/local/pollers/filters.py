@@ -68,6 +68,15 @@ def keeps_kafka(filters: Sequence[Pattern], record: Mapping[str, Json]) -> bool:
     return not filters or any(_matches_data(fitting(each), record, "value", value) for each in filters)
 
 
+def keeps_mq(filters: Sequence[Pattern], record: Mapping[str, Json]) -> bool:
+    """Whether a message of Amazon MQ reaches the function: filters look into its data alone.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/with-mq-filtering.html
+    """
+    data = base64.b64decode(record["data"]).decode("utf-8", "replace")
+    return not filters or any(_matches_data(each, {"data": data}, "data", data) for each in filters)
+
+
 def _matches_data(pattern: Pattern, record: Mapping[str, Json], key: str, data: str) -> bool:
     """Match with the data as JSON if the pattern looks into it, as text if the pattern is about the whole.
 

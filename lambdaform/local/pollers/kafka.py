@@ -23,7 +23,6 @@ from lambdaform.local.clock import iso
 from lambdaform.local.event_sources import GROUPS
 from lambdaform.local.patterns import Pattern
 from lambdaform.local.pollers import filters
-from lambdaform.local.pollers.brokers import Trouble
 from lambdaform.local.pollers.kafka_client import (
     Consumer,
     Message,
@@ -33,8 +32,9 @@ from lambdaform.local.pollers.kafka_client import (
     options_of,
     partition_of,
     said,
-    within,
 )
+from lambdaform.local.pollers.patience import within
+from lambdaform.local.pollers.reader import Trouble
 from lambdaform.local.pollers.retries import StreamRecord
 from lambdaform.local.pollers.sources import seconds
 from lambdaform.local.ports import EventMapping, Json
@@ -72,6 +72,9 @@ class KafkaReader:
 
     most_at_once: int | None = None
     tells_age = False
+    tells_oversized = False
+    redelivering = None
+    place: str | None = None
 
     def __init__(self, mapping: EventMapping, address: Address) -> None:
         settings = mapping.settings

@@ -1,4 +1,4 @@
-"""The library that speaks Kafka's protocol, with types, time limits and words: nothing of Lambda is known here."""
+"""The library that speaks Kafka's protocol, with types and words: nothing of Lambda is known here."""
 
 from __future__ import annotations
 
@@ -6,17 +6,13 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import TopicPartition
 
 from lambdaform.local.brokers import Address
-from lambdaform.local.pollers.brokers import Trouble
-
-T = TypeVar("T")
-ANSWER = 10.0
-"""Seconds of real time within which a broker answers, or is not there."""
+from lambdaform.local.pollers.patience import ANSWER
 
 
 class Partition(NamedTuple):
@@ -91,15 +87,6 @@ def options_of(address: Address) -> dict[str, Any]:
 
 def partition_of(topic: str, number: int) -> Partition:
     return cast(Partition, TopicPartition(topic, number))
-
-
-async def within(work: Awaitable[T], limit: float = ANSWER) -> T:
-    """What the broker answers in time. Raises `Trouble` when it does not."""
-    try:
-        async with asyncio.timeout(limit):
-            return await work
-    except TimeoutError:
-        raise Trouble(f"no answer within {limit:.0f} s") from None
 
 
 async def ended(work: Awaitable[None]) -> None:

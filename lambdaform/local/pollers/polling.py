@@ -14,11 +14,12 @@ from lambdaform.local.brokers import Address, Brokers
 from lambdaform.local.clock import Ids
 from lambdaform.local.data import MotoServices
 from lambdaform.local.delivery import Delivery, service_of
-from lambdaform.local.event_sources import NOT_READ, kind_of
+from lambdaform.local.event_sources import BROKERS, kind_of
 from lambdaform.local.lambda_.metrics import Metrics
 from lambdaform.local.pollers import filters
-from lambdaform.local.pollers.brokers import BrokerPoller, Reader
+from lambdaform.local.pollers.brokers import BrokerPoller
 from lambdaform.local.pollers.counting import Counting
+from lambdaform.local.pollers.reader import Reader
 from lambdaform.local.pollers.readers import reader_of, why_not
 from lambdaform.local.pollers.shards import Bookmark
 from lambdaform.local.pollers.sources import source_of
@@ -40,6 +41,8 @@ class _Saved:
     mapping: EventMapping
     held: tuple[list[Held], float] | None = None
     bookmarks: dict[str, Bookmark] | None = None
+    place: str | None = None
+    """That of a broker's source which does not know it itself."""
 
 
 class EventPollers:
@@ -70,6 +73,7 @@ class EventPollers:
         self._pollers: dict[str, QueuePoller | StreamPoller | BrokerPoller] = {}
         # Where stopped mappings of streams were: switched on again, they go on from there.
         self._bookmarks: dict[str, dict[str, Bookmark]] = {}
+        self._places: dict[str, str] = {}
         self._results: dict[str, str] = {}
         # Stopped pollers of streams and brokers whose invocations have not ended.
         self._leaving: dict[str, StreamPoller | BrokerPoller] = {}
@@ -132,9 +136,12 @@ class EventPollers:
                 poller.when_quiet(lambda: self._left(mapping, poller))
 
     def _note(self, uuid: str, poller: StreamPoller | BrokerPoller) -> None:
-        """Keep where a stopped poller was; a broker knows that itself."""
+        """Keep where a stopped poller was; most brokers know that themselves."""
         self._results[uuid] = poller.last_result()
-        if isinstance(poller, StreamPoller) and poller.bookmarks():
+        if isinstance(poller, BrokerPoller):
+            if poller.place is not None:
+                self._places[uuid] = poller.place
+        elif poller.bookmarks():
             self._bookmarks[uuid] = poller.bookmarks()
 
     def _left(self, mapping: EventMapping, poller: StreamPoller | BrokerPoller) -> None:
@@ -153,6 +160,7 @@ class EventPollers:
         self.stop(uuid)
         self._leaving.pop(uuid, None)
         self._bookmarks.pop(uuid, None)
+        self._places.pop(uuid, None)
         self._results.pop(uuid, None)
 
     def pause(self) -> None:
@@ -176,13 +184,13 @@ class EventPollers:
         """What is polled, and where each poller is."""
         saved = [self._save(uuid) for uuid in self._mappings]
         results = {uuid: result for uuid in self._mappings if (result := self.last_result(uuid)) is not None}
-        return copy.deepcopy((saved, self._bookmarks, {**self._results, **results}))
+        return copy.deepcopy((saved, self._bookmarks, self._places, {**self._results, **results}))
 
     def restore(self, state: object) -> None:
         """Poll what was polled at the checkpoint, from where it was. The queues must be restored before."""
         self.reset()
-        mappings, self._bookmarks, self._results = cast(
-            tuple[list[_Saved], dict[str, dict[str, Bookmark]], dict[str, str]], copy.deepcopy(state)
+        mappings, self._bookmarks, self._places, self._results = cast(
+            tuple[list[_Saved], dict[str, dict[str, Bookmark]], dict[str, str], dict[str, str]], copy.deepcopy(state)
         )
         for saved in mappings:
             self._resume(saved)
@@ -193,19 +201,20 @@ class EventPollers:
             self.stop(uuid)
         self._leaving.clear()
         self._bookmarks.clear()
+        self._places.clear()
         self._results.clear()
 
     def _save(self, uuid: str) -> _Saved | None:
         poller = self._pollers.get(uuid)
         if poller is None and uuid in self._mappings:
-            return _Saved(self._mappings[uuid], bookmarks=self._bookmarks.get(uuid))
+            return _Saved(self._mappings[uuid], bookmarks=self._bookmarks.get(uuid), place=self._places.get(uuid))
         match poller:
             case QueuePoller():
                 return _Saved(self._mappings[uuid], held=poller.checkpoint())
             case StreamPoller():
                 return _Saved(self._mappings[uuid], bookmarks=poller.bookmarks())
             case BrokerPoller():
-                return _Saved(self._mappings[uuid])
+                return _Saved(self._mappings[uuid], place=poller.place)
             case None:
                 return None
 
@@ -214,7 +223,7 @@ class EventPollers:
         counting = Counting(mapping, clock=self._clock, metrics=self._metrics)
         self._mappings[mapping.uuid] = mapping
         if self._is_of_broker(mapping):
-            self._read_broker(mapping, counting)
+            self._read_broker(mapping, counting, self._places.pop(mapping.uuid, saved.place))
             return
         if service_of(mapping.source_arn) == "sqs":
             poller = QueuePoller(mapping, clock=self._clock, queues=self._queues, invoker=invoker, counting=counting)
@@ -237,7 +246,7 @@ class EventPollers:
         self._pollers[mapping.uuid] = poller
 
     def _is_of_broker(self, mapping: EventMapping) -> bool:
-        return kind_of(mapping.source_arn, mapping.settings) in NOT_READ
+        return kind_of(mapping.source_arn, mapping.settings) in BROKERS
 
     def unread(self, mapping: EventMapping) -> str | None:
         """Why a mapping invokes nothing here, in words; None when it does."""
@@ -246,7 +255,7 @@ class EventPollers:
         address = self._brokers.address(mapping.source_arn, mapping.settings)
         return why_not(mapping.source_arn, mapping.settings, address)
 
-    def _read_broker(self, mapping: EventMapping, counting: Counting) -> None:
+    def _read_broker(self, mapping: EventMapping, counting: Counting, place: str | None) -> None:
         reason = self.unread(mapping)
         address = self._brokers.address(mapping.source_arn, mapping.settings)
         if reason is not None or address is None:
@@ -261,6 +270,7 @@ class EventPollers:
             delivery=self._delivery,
             counting=counting,
             reader=self._reading(mapping, address),
+            place=place,
         )
         poller.start()
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from lambdaform.local.brokers import SCHEMES, Address
-from lambdaform.local.event_sources import GROUPS, NOT_READ, Kind, kind_of
-from lambdaform.local.pollers.brokers import Reader
+from lambdaform.local.event_sources import BROKERS, GROUPS, Kind, kind_of
+from lambdaform.local.pollers.reader import Reader
 from lambdaform.local.ports import EventMapping, Json
 
 
@@ -26,16 +26,17 @@ def why_not(
 ) -> str | None:
     """Why nothing is read by a mapping of a broker, in words; None when it is read."""
     kind = kind_of(source_arn, settings)
-    if kind is None or kind not in NOT_READ:
+    if kind is None or kind not in BROKERS:
         raise AssertionError("bug in lambdaform: this mapping is of no broker")
-    beginning = f"the local AWS does not read from {NOT_READ[kind]}"
+    beginning = f"the local AWS does not read from {BROKERS[kind]}"
     if address is None:
-        schemes = [scheme for scheme, each in SCHEMES.items() if kind in each.kinds]
-        return beginning + (f" without an address: --broker {kind}={schemes[0]}://HOST:PORT" if schemes else "")
+        schemes = [scheme for scheme, each in SCHEMES.items() if kind in each.kinds and not each.is_encrypted]
+        options = " or ".join(f"--broker {kind}={scheme}://HOST:PORT" for scheme in schemes)
+        return f"{beginning} without an address: {options}"
     if _is_shared(kind, settings):
         return f"{beginning} in share groups (ConsumptionMode Queue)"
     scheme = SCHEMES[address.scheme]
-    if not is_installed(scheme.library):
+    if scheme.library is not None and not is_installed(scheme.library):
         return f"{beginning} without {scheme.library}: pip install 'lambdaform[{scheme.extra}]'"
     return None
 
@@ -56,5 +57,31 @@ def _kafka(mapping: EventMapping, address: Address) -> Reader:
     return KafkaReader(mapping, address)
 
 
-READERS: Mapping[str, Callable[[EventMapping, Address], Reader]] = {"kafka": _kafka, "kafka+ssl": _kafka}
+def _rabbitmq(mapping: EventMapping, address: Address) -> Reader:
+    from lambdaform.local.pollers.rabbitmq import RabbitReader
+
+    return RabbitReader(mapping, address)
+
+
+def _activemq(mapping: EventMapping, address: Address) -> Reader:
+    from lambdaform.local.pollers.activemq import ActiveReader
+
+    return ActiveReader(mapping, address)
+
+
+def _documentdb(mapping: EventMapping, address: Address) -> Reader:
+    from lambdaform.local.pollers.documentdb import ChangeReader
+
+    return ChangeReader(mapping, address)
+
+
+READERS: Mapping[str, Callable[[EventMapping, Address], Reader]] = {
+    "kafka": _kafka,
+    "kafka+ssl": _kafka,
+    "amqp": _rabbitmq,
+    "amqps": _rabbitmq,
+    "stomp": _activemq,
+    "stomp+ssl": _activemq,
+    "mongodb": _documentdb,
+}
 """By scheme: each of `SCHEMES` is here."""
