@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 from collections.abc import Mapping
@@ -150,6 +151,7 @@ class Stack:
 
         Where it uses resources of other stacks, those are deployed first.
         """
+        gc.disable()  # until all is loaded: that makes no garbage
         from lambdaform.cli.program import run
 
         run(cls)
