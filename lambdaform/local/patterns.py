@@ -55,6 +55,10 @@ def parse(text: str, dialect: Dialect) -> Pattern:
     return cast(Pattern, pattern)
 
 
+_EMPTY = object()
+"""What stands for a list with nothing in it."""
+
+
 def check(pattern: Json, dialect: Dialect) -> None:
     """Raise `PatternError` when `pattern` is not one of this dialect."""
     if not isinstance(pattern, dict):
@@ -80,8 +84,7 @@ def matches(pattern: Pattern, event: Json) -> bool:
     """Whether an event has what the pattern asks for: every key, and of each key's list one test."""
     if isinstance(event, list):
         # Of a list of objects one has to match as a whole.
-        elements = cast(list[Json], event)
-        return any(matches(pattern, element) for element in elements) or (not elements and matches(pattern, {}))
+        return any(matches(pattern, {} if element is _EMPTY else element) for element in _elements(event))
     members = cast(Mapping[str, Json], event if isinstance(event, Mapping) else {})
     return all(_matches_key(key, value, members) for key, value in pattern.items())
 
@@ -105,11 +108,20 @@ def _matches_key(key: str, wanted: Json, members: Mapping[str, Json]) -> bool:
 
 def _leaves(value: Json) -> Iterable[Json]:
     """The plain values of a field; an object has none: patterns only look at leaves."""
-    if isinstance(value, list):
-        for element in cast(list[Json], value):
-            yield from _leaves(element)
-    elif not isinstance(value, Mapping):
-        yield value
+    return [each for each in _elements(value) if each is not _EMPTY and not isinstance(each, Mapping)]
+
+
+def _elements(value: Json) -> Iterable[Json]:
+    """What is in a list, and in the lists in it, which may be nested as deeply as somebody likes; else the value."""
+    left: list[Json] = [value]
+    while left:
+        each = left.pop()
+        if not isinstance(each, list):
+            yield each
+        elif each:
+            left.extend(reversed(cast(list[Json], each)))
+        else:
+            yield _EMPTY
 
 
 def _passes(test: Json, values: list[Json]) -> bool:

@@ -94,3 +94,11 @@ def test_a_pattern_matches_as_eventbridge_says(pattern: Any, event: Any, expecte
 def test_a_pattern_that_is_none_is_refused(text: str, dialect: Dialect, reason: str) -> None:
     with pytest.raises(PatternError, match=reason):
         parse(text, dialect)
+
+
+@pytest.mark.parametrize(("bottom", "is_kept"), [("1", True), ("2", False), ("", False)])
+def test_lists_may_be_nested_as_deeply_as_json_can_be(bottom: str, is_kept: bool) -> None:
+    value = json.loads("[" * 900 + bottom + "]" * 900)
+
+    assert matches({"a": [1]}, {"a": value}) is is_kept
+    assert matches({"a": {"b": [1]}}, {"a": json.loads("[" * 900 + '{"b": 1}' + "]" * 900)})
