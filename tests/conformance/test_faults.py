@@ -14,7 +14,7 @@ import pytest
 
 from tests.conformance.facts import fact
 from tests.conformance.test_execution_environment import answer, isolated, until
-from tests.local.conftest import Aws, Maker, Virtual, environments, payload, start, stop
+from tests.local.conftest import Aws, Maker, Virtual, environments, own, payload, start, stop
 
 __all__ = ["isolated"]
 
@@ -190,6 +190,7 @@ def test_many_events_leave_nothing_behind(tmp_path: Path) -> None:
                 client.invoke(FunctionName=name, Payload=event)["Payload"].read()
             client.update_function_configuration(FunctionName=name, Description=str(events))
             client.invoke(FunctionName=name, Payload=b"{}")["Payload"].read()
+            until(lambda: own(aws, "GET", "health")[1]["environments"]["ahead"] == 1)  # the next one, which stays
 
         aws.client("s3").list_buckets()  # the library's process is there from now on
         run(40)
