@@ -241,7 +241,7 @@ def __getattr__(name: str) -> Any:
         module = _WHERE[name]
     except KeyError:
         raise AttributeError(f"module 'lambdaform' has no attribute {name!r}") from None
-    # Loading makes many objects and no garbage: looking for some would take a tenth of the time.
+    # Loading makes many objects and no garbage: looking for some takes milliseconds of every command.
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -6,9 +6,9 @@ Also the ids of what is reported by others, so that `suppress` and the docs know
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 
 import attrs
 
@@ -55,10 +55,8 @@ class Entry:
 def all_rules() -> tuple[Rule, ...]:
     """Every rule: the `RULES` of each module of this package, in the order of the modules' names."""
     found: list[Rule] = []
-    for name in sorted(os.listdir(os.path.dirname(__file__))):  # noqa: PTH120, PTH208 - on every command's way
-        stem, _, kind = name.partition(".")
-        if kind == "py" and stem != "__init__":
-            found.extend(getattr(importlib.import_module(f"lambdaform.checks.{stem}"), "RULES", ()))
+    for name in sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py")):
+        found.extend(getattr(importlib.import_module(f"lambdaform.checks.{name}"), "RULES", ()))
     return tuple(found)
 
 

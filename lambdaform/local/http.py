@@ -22,9 +22,6 @@ LARGEST_BODY = 512 * 1024 * 1024
 """Bytes of one request's body that are taken into memory; more is answered 413."""
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
-_NAMES: dict[bytes, str] = {}
-"""Names of headers in lower case, by how they were spelled."""
-_MOST_NAMES = 500
 _WITHOUT_BODY = frozenset({204, 304})
 _READ_AHEAD = 16
 _SERVER = "lambdaform"
@@ -92,12 +89,9 @@ class Connection(asyncio.Protocol):
         *,
         lost: Callable[[Connection], None] | None = None,
         intakes: Intakes | None = None,
-        taken_by: str = "",
     ) -> None:
         self._dispatch = dispatch
         self._intakes = intakes
-        self._taken_by = taken_by
-        """The header without which nobody takes a body."""
         self._intake: Intake | None = None
         self._lost = lost
         self._parser = httptools.HttpRequestParser(self)
@@ -159,18 +153,19 @@ class Connection(asyncio.Protocol):
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        key = _NAMES.get(name) or _lowered(name)
-        headers = self._headers
-        if key not in headers:
-            headers[key] = value.decode("latin-1")
+        key = name.decode("latin-1").lower()
+        text = value.decode("latin-1")
+        before = self._headers.get(key)
+        if before is None:
+            self._headers[key] = text
         else:
-            headers[key] += ("; " if key == "cookie" else ", ") + value.decode("latin-1")
+            self._headers[key] = before + ("; " if key == "cookie" else ", ") + text
 
     def on_headers_complete(self) -> None:
-        expects = self._headers.pop("expect", None)
-        if expects is not None and expects.lower() == "100-continue" and self._transport is not None:
+        expects = self._headers.pop("expect", "")
+        if expects.lower() == "100-continue" and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if self._intakes is not None and self._taken_by in self._headers:
+        if self._intakes is not None:
             request = self._request(b"")
             self._intake = self._intakes(self, request)
             if self._intake is not None:
@@ -222,17 +217,9 @@ class Connection(asyncio.Protocol):
         """Whether the client is still there."""
         return self._transport is not None and not self._transport.is_closing()
 
-    def answer(self, response: Response, *, whole: bytes | None = None) -> None:
-        """Send a whole answer; the next request of this connection is handed out after it.
-
-        `whole` is what goes out where the connection is kept, if that is known.
-        """
+    def answer(self, response: Response) -> None:
+        """Send a whole answer; the next request of this connection is handed out after it."""
         body = response.body
-        if whole is not None and self._keep_alive:
-            if self._transport is not None:
-                self._transport.write(whole)
-            self._done()
-            return
         if not isinstance(body, bytes):
             raise TypeError("a streamed answer goes through `begin`, `chunk` and `finish`")
         head = self._head(response.status, response.headers, length=len(body))
@@ -274,8 +261,27 @@ class Connection(asyncio.Protocol):
         self._dispatch(self, request)
 
     def _head(self, status: int, headers: Sequence[tuple[str, str]], *, length: int | None) -> bytes:
-        is_head = self._current is not None and self._current.method == "HEAD"
-        return _head(status, headers, length=length, is_head=is_head, is_kept=self._keep_alive)
+        lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}", f"Server: {_SERVER}"]
+        has_length = False
+        for name, value in headers:
+            lowered = name.lower()
+            if lowered == "content-length":
+                # Only an answer to HEAD may name a length other than its body's.
+                if self._current is None or self._current.method != "HEAD":
+                    continue
+                has_length = True
+            elif lowered in ("transfer-encoding", "connection"):
+                continue
+            if "\n" in value or "\r" in value:  # a value from outside must not begin a header of its own
+                value = value.replace("\r", " ").replace("\n", " ")
+            lines.append(f"{name}: {value}")
+        if length is None:
+            lines.append("Transfer-Encoding: chunked")
+        elif not has_length and status not in _WITHOUT_BODY:
+            lines.append(f"Content-Length: {length}")
+        if not self._keep_alive:
+            lines.append("Connection: close")
+        return "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n"
 
     def _done(self) -> None:
         self._current = None
@@ -301,45 +307,6 @@ class Connection(asyncio.Protocol):
                 self._transport.write(text.encode("utf-8", "replace"))
             self._transport.close()
         self._waiting.clear()
-
-
-class Ready:
-    """An answer that is always the same, made once. Its status is one that has a body."""
-
-    def __init__(self, status: int, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> None:
-        self._response = Response(status, body, headers)
-        self._whole = _head(status, headers, length=len(body), is_head=False, is_kept=True) + body
-
-    def send(self, connection: Connection) -> None:
-        """Answer what a connection waits for, which is no HEAD."""
-        connection.answer(self._response, whole=self._whole)
-
-
-def _head(
-    status: int, headers: Sequence[tuple[str, str]], *, length: int | None, is_head: bool, is_kept: bool
-) -> bytes:
-    """What comes before an answer's body; `is_head` where there is none because of the request's method."""
-    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}", f"Server: {_SERVER}"]
-    has_length = False
-    for name, value in headers:
-        lowered = name.lower()
-        if lowered == "content-length":
-            # Only an answer to HEAD may name a length other than its body's.
-            if not is_head:
-                continue
-            has_length = True
-        elif lowered in ("transfer-encoding", "connection"):
-            continue
-        if "\n" in value or "\r" in value:  # a value from outside must not begin a header of its own
-            value = value.replace("\r", " ").replace("\n", " ")
-        lines.append(f"{name}: {value}")
-    if length is None:
-        lines.append("Transfer-Encoding: chunked")
-    elif not has_length and status not in _WITHOUT_BODY:
-        lines.append(f"Content-Length: {length}")
-    if not is_kept:
-        lines.append("Connection: close")
-    return "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n"
 
 
 def answering(handler: Handler) -> Dispatch:
@@ -393,22 +360,13 @@ class Server:
 
     @classmethod
     async def start(
-        cls,
-        dispatch: Dispatch,
-        *,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        intakes: Intakes | None = None,
-        taken_by: str = "",
+        cls, dispatch: Dispatch, *, host: str = "127.0.0.1", port: int = 0, intakes: Intakes | None = None
     ) -> Server:
-        """Listen on `host`:`port`. Raises `OSError` when the port is taken.
-
-        Requests with the header `taken_by` are shown to `intakes` before their body is read.
-        """
+        """Listen on `host`:`port`. Raises `OSError` when the port is taken."""
         connections: set[Connection] = set()
 
         def make() -> Connection:
-            connection = Connection(dispatch, lost=connections.discard, intakes=intakes, taken_by=taken_by)
+            connection = Connection(dispatch, lost=connections.discard, intakes=intakes)
             connections.add(connection)
             return connection
 
@@ -427,14 +385,6 @@ class Server:
         self._server.close()
         for connection in list(self._connections):
             connection.close()
-
-
-def _lowered(name: bytes) -> str:
-    """A header's name in lower case; of as many as programs use, and not of all that a client may think of."""
-    lowered = name.decode("latin-1").lower()
-    if len(_NAMES) < _MOST_NAMES:
-        _NAMES[name] = lowered
-    return lowered
 
 
 def _family(host: str) -> socket.AddressFamily:

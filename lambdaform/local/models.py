@@ -21,7 +21,7 @@ import attrs
 
 from lambdaform.local.ports import Json
 
-KEPT = 512
+_KEPT_TARGETS = 512
 """Request lines whose operation is remembered: clients ask for the same ones again and again."""
 
 
@@ -149,8 +149,6 @@ class Model:
         self._shapes: dict[str, Shape] = {}
         self._routes: dict[tuple[str, int], list[Operation]] = {}
         self._found: dict[tuple[str, str], tuple[Operation, Mapping[str, str]]] = {}
-        self.kept_params: dict[tuple[object, ...], Mapping[str, Json]] = {}
-        """Parameters that were parsed and found right before, by all they depend on."""
         for operation in self.operations.values():
             key = (operation.route.method, len(operation.route.segments))
             self._routes.setdefault(key, []).append(operation)
@@ -164,20 +162,6 @@ class Model:
         if shape is None:
             shape = self._shapes[name] = _shape(name, self._raw_shapes[name])
         return shape
-
-    @functools.cached_property
-    def free_payloads(self) -> Mapping[str, str]:
-        """The REST operations whose body is a blob without constraints and nothing else, with the parameter's name."""
-        found: dict[str, str] = {}
-        for operation in self.operations.values():
-            shape = self.shape(operation.input) if self.protocol == "rest-json" and operation.input else None
-            if shape is None or shape.payload is None or shape.payload in shape.required:
-                continue
-            inner = self.shape(shape.members[shape.payload].shape_name)
-            is_fixed = all(each.location in ("uri", "querystring", "header") for _, each, *_ in shape.placed)
-            if inner.type == "blob" and inner.is_free and is_fixed:
-                found[operation.name] = shape.payload
-        return found
 
     def error(self, code: str) -> Shape | None:
         """The error shape a code belongs to, if the model knows it."""
@@ -194,7 +178,7 @@ class Model:
             return known
         found = self._search(method, target)
         if found is not None:
-            if len(self._found) >= KEPT:
+            if len(self._found) >= _KEPT_TARGETS:
                 self._found.clear()
             self._found[method, target] = found
         return found

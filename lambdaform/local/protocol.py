@@ -25,7 +25,7 @@ import attrs
 
 from lambdaform.local import query_xml
 from lambdaform.local.http import Request, Response
-from lambdaform.local.models import KEPT, Member, Model, Operation, Shape
+from lambdaform.local.models import Member, Model, Operation, Shape
 from lambdaform.local.ports import AwsFault, Json
 from lambdaform.local.validation import check
 
@@ -74,8 +74,6 @@ def parse(model: Model, request: Request) -> Parsed:
             if found is None:
                 raise AwsFault("UnknownOperationException", None, status=404, type=None)
             operation, labels = found
-            if operation.name in model.free_payloads:
-                return Parsed(operation, style, _parse_payload(model, operation, labels, request))
             params = _parse_rest(model, operation, labels, request)
         case "json":
             operation = _named(model, request.headers.get("x-amz-target", "").rpartition(".")[2])
@@ -211,24 +209,6 @@ def _parse_rest(model: Model, operation: Operation, labels: Mapping[str, str], r
     elif shape.is_in_body:
         params |= _json_structure(model, shape, _json_body(model, request.body))
     return params
-
-
-def _parse_payload(
-    model: Model, operation: Operation, labels: Mapping[str, str], request: Request
-) -> Mapping[str, Json]:
-    """The checked parameters where the body is one of them as it is: the others are remembered, as they repeat."""
-    assert operation.input is not None
-    shape = model.shape(operation.input)
-    named = tuple([request.headers.get(called) for _, _, location, called in shape.placed if location == "header"])
-    key = (request.method, request.target, named)
-    params = model.kept_params.get(key)
-    if params is None:
-        params = _parse_rest(model, operation, labels, attrs.evolve(request, body=b""))
-        check(model, operation.input, params)
-        if len(model.kept_params) >= KEPT:
-            model.kept_params.clear()
-        model.kept_params[key] = params
-    return params if not request.body else {**params, model.free_payloads[operation.name]: request.body}
 
 
 def _from_text(model: Model, member: Member, text: str) -> Json:

@@ -1,8 +1,7 @@
 """SHA-256 of what is packed.
 
-`hashlib` loads OpenSSL, which takes a short command as long as all of its own modules, so small contents are hashed by
-what Python itself is built with, where it has that under a name known here. Large ones are worth OpenSSL, which is
-several times as fast.
+`hashlib` loads OpenSSL, which takes some milliseconds of every command that looks at a package, so small contents are
+hashed by what Python itself is built with, where it has that under a name known here. Large ones are worth OpenSSL.
 """
 
 from __future__ import annotations

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import http.client
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.local.conftest import Aws, Maker, environments, own, payload, refusal, unique, until, zipped
+from tests.local.conftest import (
+    Aws,
+    Maker,
+    environments,
+    own,
+    payload,
+    refusal,
+    unique,
+    until,
+    zipped,
+)
 
 ECHO = "def handler(event, context):\n    return event\n"
 FAILS = "def handler(event, context):\n    raise ValueError(event)\n"
@@ -200,15 +209,6 @@ def test_what_was_made_ahead_of_a_change_does_not_serve(aws: Aws, awslambda: Any
     assert payload(awslambda.invoke(FunctionName=name)) == "new"
 
 
-def test_no_more_are_made_ahead_than_a_handful(aws: Aws, function: Maker) -> None:
-    for _ in range(12):
-        function(ECHO)
-    name = function(ECHO)
-    post(aws, name, b"{}")
-
-    until(lambda: 0 < ahead(aws) <= 8)
-
-
 @pytest.mark.parametrize("source", ["import missing\n", "def handler(event, context:\n"])
 def test_code_that_cannot_be_loaded_is_told_by_what_was_made_ahead(
     aws: Aws, awslambda: Any, function: Maker, source: str
@@ -281,17 +281,3 @@ def test_a_report_has_the_memory_of_its_own_invocation(aws: Aws, function: Maker
     for each in records(aws, name):
         reported = int(each["logs"].partition("Max Memory Used: ")[2].partition(" ")[0])
         assert reported >= each["result"] - 2
-
-
-def test_functions_that_go_while_their_environment_is_made_leave_nothing_open(
-    aws: Aws, awslambda: Any, function: Maker
-) -> None:
-    def descriptors() -> int:
-        return len(list(Path(f"/proc/{aws.pid}/fd").iterdir()))
-
-    until(lambda: ahead(aws) > 0 or not function(ECHO))
-    before = descriptors()
-    for _ in range(30):
-        awslambda.delete_function(FunctionName=function(ECHO))
-
-    until(lambda: descriptors() <= before + 3)

@@ -36,8 +36,8 @@ class Lines:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def write(self, *texts: str) -> None:
-        self.lines += texts
+    def write(self, text: str) -> None:
+        self.lines.append(text)
 
 
 def blueprint(folder: Path, source: str) -> Blueprint:

@@ -15,8 +15,8 @@ from lambdaform.local.lambda_.launching import Launch
 class LogWriter(Protocol):
     """Where an environment's log lines go."""
 
-    def write(self, *texts: str) -> None:
-        """Keep log events of this moment."""
+    def write(self, text: str) -> None:
+        """Keep one log event."""
         ...
 
 

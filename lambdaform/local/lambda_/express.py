@@ -2,7 +2,7 @@
 
 What a client asks for again and again is known from its request line and signature; where an environment is at hand
 nothing has to be waited for before the handler has its event. So there is no task and no turn of the loop between a
-request and its handler: that is half of the time a short invocation takes. Whatever is not as simple as that, any
+request and its handler. Whatever is not as simple as that, any
 refusal among it, goes the usual way, which comes to the same.
 """
 
@@ -19,10 +19,11 @@ from lambdaform.local.http import Connection, Dispatch, Request, Response, print
 from lambdaform.local.lambda_.invoking import LARGEST_REQUEST, Invoking, Ran, Target, check_json
 from lambdaform.local.lambda_.naming import Reference, refer
 from lambdaform.local.lambda_.plane import Plane
-from lambdaform.local.models import KEPT
 from lambdaform.local.ports import AwsFault
 
 _FAILURE = Response(500, b'{"message": "internal failure of the local AWS; see its standard error"}')
+_KEPT = 512
+"""Requests that are remembered: clients ask for the same ones again and again."""
 _TYPE, _SYNCHRONOUS = "x-amz-invocation-type", "RequestResponse"
 
 
@@ -110,7 +111,7 @@ class Express:
 
     def _learn(self, key: tuple[str, str], request: Request) -> _Known | None:
         """What a request is that was not seen before; None where it is not for here."""
-        if len(self._known) >= KEPT:
+        if len(self._known) >= _KEPT:
             self._known.clear()
         known = self._known[key] = self._read(request)
         return known

@@ -32,6 +32,7 @@ from lambdaform.local.lambda_.blueprint import Blueprint, LogWriter
 from lambdaform.local.lambda_.cpu import Shares
 from lambdaform.local.lambda_.endings import Ending, FailedInit, Turn
 from lambdaform.local.lambda_.environment import Environment, Initialization
+from lambdaform.local.lambda_.launching import Launch
 from lambdaform.local.lambda_.pools import Pool, expired, first_idle, is_of_use, may_expire, taken_of
 from lambdaform.local.lambda_.processes import Spawner
 from lambdaform.local.lambda_.runtime_api import Event
@@ -40,8 +41,8 @@ from lambdaform.local.ports import Clock
 LONGEST_SHUTDOWN = 2.5
 """Seconds that are waited at the end of the local AWS for extensions to end."""
 LINGER = 0.002
-"""Seconds of real time before an idle environment is frozen. To freeze and thaw it takes a tenth of the time of a
-short invocation; under a virtual clock it is frozen at once, so that nothing goes on in it while time stands still."""
+"""Seconds of real time before an idle environment is frozen: events that come one after the other need not freeze and
+thaw it each time. Under a virtual clock it is frozen at once, so that nothing goes on in it while time stands still."""
 IDLE_LIFE = 600.0
 """Seconds an idle environment is kept; AWS promises nothing here and usually keeps them some minutes."""
 
@@ -281,7 +282,8 @@ class Fleet:
 
     async def make_ahead(self, key: Key, blueprint: Blueprint) -> None:
         """Have what is needed for the next environment, as far as that can be without the function's code."""
-        if key in self._next or not self._spawner.can_hold or blueprint.launch.arguments or blueprint.extensions:
+        is_forked = self._spawner.can_hold and blueprint.launch == Launch()
+        if key in self._next or not is_forked or blueprint.extensions:
             return
         environment = self._next[key] = self._make(key, blueprint)
         while len(self._next) > MOST:

@@ -16,14 +16,14 @@ from typing import Literal, Protocol
 
 import attrs
 
-from lambdaform.local.http import Connection, Intake, Ready, Request, Response, Server
+from lambdaform.local.http import Connection, Intake, Request, Response, Server
 
 LARGEST_RESPONSE = 6_291_556
 """Bytes a function may answer: 6 MiB and 100. Recorded from the service, as its own message says."""
 
 _MODE = "lambda-runtime-function-response-mode"
 _PREFIX = "/2018-06-01/runtime/"
-_OK = Ready(202, b'{"status":"OK"}\n', [("Content-Type", "application/json")])
+_OK = Response(202, b'{"status":"OK"}\n', [("Content-Type", "application/json")])
 
 State = Literal["init", "snapshot", "restore", "waiting", "busy", "answered", "failed"]
 Ask = Literal["next", "response", "error", "init/error", "restore/next", "restore/error"]
@@ -113,7 +113,7 @@ class RuntimeApi:
 
     async def start(self) -> str:
         """Listen; returns `host:port` for AWS_LAMBDA_RUNTIME_API."""
-        self._server = await Server.start(self._dispatch, intakes=self._intake_of, taken_by=_MODE)
+        self._server = await Server.start(self._dispatch, intakes=self._intake_of)
         return self._server.address
 
     @property
@@ -208,13 +208,13 @@ class RuntimeApi:
                 self._listener.on_reply(Reply(request.body, error_type=_error_type(request)))
                 _acknowledge(connection)
             case "init/error":
-                _OK.send(connection)
+                connection.answer(_OK)
                 self._listener.on_init_error(Reply(request.body, error_type=_error_type(request)))
             case "restore/next":
                 self._parked = connection
                 self._listener.on_restore_next()
             case "restore/error":
-                _OK.send(connection)
+                connection.answer(_OK)
                 self._listener.on_restore_error(Reply(request.body, error_type=_error_type(request)))
 
 
@@ -241,7 +241,7 @@ class _Streaming:
 
 def _acknowledge(connection: Connection) -> None:
     """Answer a reply, after the turn of the loop in which whoever waits for the reply gets it: they come first."""
-    asyncio.get_running_loop().call_soon(_OK.send, connection)
+    asyncio.get_running_loop().call_soon(connection.answer, _OK)
 
 
 def _read(request: Request) -> tuple[Ask, str] | None:

@@ -55,9 +55,6 @@ class Tail:
         self._writer.write(text)
         self._lines.append(text)
         self._size += len(text)
-        self._shorten()
-
-    def _shorten(self) -> None:
         while self._size > _KEPT and len(self._lines) > 1:
             self._size -= len(self._lines.popleft())
 
@@ -80,12 +77,8 @@ class Tail:
     ) -> None:
         """Keep the lines that one of the functions of `platform_log` makes."""
         now = self.now()
-        lines = list(make(self._style, now, *given, **named))
-        if lines:
-            self._writer.write(*lines)
-            self._lines += lines
-            self._size += sum(map(len, lines))
-            self._shorten()
+        for line in make(self._style, now, *given, **named):
+            self.write(line)
         if self.listener is not None or self.early is not None:
             for line in make(EVERYTHING, now, *given, **named):
                 self._tell(Told("platform", now, line))

@@ -75,6 +75,8 @@ class Turns:
 
     def _watch(self) -> None:
         """Look at the clock, and at the memory held, every few milliseconds while something is at work."""
+        if not self.is_open:  # whoever waited has gone
+            return
         left = self._limit - self._loop.time()
         if left < _TICK:
             self.resolve("timeout")

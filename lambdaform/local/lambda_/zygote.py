@@ -345,7 +345,7 @@ def become(order: dict[str, Any], parts: list[str] | None, client: str) -> None:
     original = copying.Original(order["channel"], parts) if order["channel"] is not None else None
     if client == "own":
         assert own is not None
-        await_event(order["gate"])
+        await_go(order["gate"])
         own.main(original.wait if original is not None else None)
         return
     runtime: Any = importlib.import_module("awslambdaric.lambda_runtime_client")
@@ -358,12 +358,12 @@ def become(order: dict[str, Any], parts: list[str] | None, client: str) -> None:
         bootstrap = importlib.reload(bootstrap)  # it reads both once, when it is imported
     made = runtime.LambdaRuntimeClient if original is None else restoring(runtime, original)
     client_made = made(environ["AWS_LAMBDA_RUNTIME_API"], hears_signals(order))
-    await_event(order["gate"])
+    await_go(order["gate"])
     bootstrap.run(environ["_HANDLER"], client_made)
 
 
-def await_event(gate: int | None) -> None:
-    """Where this process was made ahead, wait until there is something for it to do."""
+def await_go(gate: int | None) -> None:
+    """Where this process has a gate, wait in front of it until it is let through."""
     if gate is not None:
         if not os.read(gate, 1):
             os._exit(0)  # nobody wants it any more
@@ -408,9 +408,7 @@ def start_companions(order: dict[str, Any], *, in_tree: bool) -> None:
             if kernel.fork_sibling() == 0:
                 become_companion(companion, log, told, number, in_tree=in_tree)
             os.close(log)
-    if not os.read(gate, 1):
-        os._exit(0)  # nobody wants it any more
-    os.close(gate)
+    await_go(gate)
 
 
 def become_companion(

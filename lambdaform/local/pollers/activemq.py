@@ -18,7 +18,7 @@ from lambdaform.local.brokers import SCHEMES, Address, place_of_host
 from lambdaform.local.patterns import Pattern
 from lambdaform.local.pollers import filters
 from lambdaform.local.pollers.mq_messages import queue_of, read_ahead
-from lambdaform.local.pollers.patience import within
+from lambdaform.local.pollers.patience import connect
 from lambdaform.local.pollers.reader import Trouble
 from lambdaform.local.pollers.retries import StreamRecord
 from lambdaform.local.pollers.stomp import Connection, Frame
@@ -81,15 +81,7 @@ class ActiveReader:
 
     async def open(self) -> None:
         """Connect to the first host that answers, and subscribe."""
-        for left, host in zip(range(len(self._address.hosts) - 1, -1, -1), self._address.hosts, strict=True):
-            try:
-                await within(self._subscribe(host))
-                return
-            except (OSError, Trouble) as error:
-                await self.close()
-                if not left:
-                    said = str(error) if isinstance(error, Trouble) else "nobody answers there"
-                    raise Trouble(f"cannot read from {self._address}: {said}") from error
+        await connect(self._address, self._subscribe, close=self.close, wrong=(OSError,), said=_said)
 
     async def _subscribe(self, place: str) -> None:
         host, port = place_of_host(place)
@@ -221,3 +213,8 @@ def event_of(message: Frame, *, now: float) -> dict[str, Json]:
 
 def _whole(text: str | None) -> int:
     return int(text) if text is not None and text.isdecimal() else 0
+
+
+def _said(error: BaseException) -> str:
+    """An error in words."""
+    return str(error) if isinstance(error, Trouble) else "nobody answers there"

@@ -31,7 +31,7 @@ from lambdaform.local.brokers import SCHEMES, Address, place_of_host
 from lambdaform.local.patterns import Pattern
 from lambdaform.local.pollers import filters, retries
 from lambdaform.local.pollers.mq_messages import queue_of, read_ahead, virtual_host_of
-from lambdaform.local.pollers.patience import within
+from lambdaform.local.pollers.patience import connect, within
 from lambdaform.local.pollers.reader import Trouble
 from lambdaform.local.pollers.retries import StreamRecord
 from lambdaform.local.ports import EventMapping, Json
@@ -88,14 +88,7 @@ class RabbitReader:
 
     async def open(self) -> None:
         """Connect to the first host that answers, and consume."""
-        for left, host in zip(range(len(self._address.hosts) - 1, -1, -1), self._address.hosts, strict=True):
-            try:
-                await within(self._consume(host))
-                return
-            except (*_WRONG, Trouble) as error:
-                await self.close()
-                if not left:
-                    raise Trouble(f"cannot read from {self._address}: {_said(error)}") from error
+        await connect(self._address, self._consume, close=self.close, wrong=_WRONG, said=_said)
 
     async def _consume(self, place: str) -> None:
         host, port = place_of_host(place)
