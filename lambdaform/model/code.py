@@ -9,6 +9,7 @@ import attrs
 
 from lambdaform.model.source import Source, caller
 from lambdaform.model.units import items
+from lambdaform.model.value import Value
 
 
 def _optional_path(value: str | Path | None) -> str | None:
@@ -59,8 +60,8 @@ class PythonCode(Code):
         return None if self.project is None else self.where.folder / self.project
 
 
-@attrs.frozen
-class Build:
+@attrs.frozen(eq=False, repr=False)
+class Build(Value):
     """One archive to make: which code, for which runtime and architecture, and under which folder of the archive."""
 
     code: Code
@@ -70,8 +71,8 @@ class Build:
     """Where in the archive the files stand: `python` for a Python layer, empty for a function."""
 
 
-@attrs.frozen
-class PackedFile:
+@attrs.frozen(eq=False, repr=False)
+class PackedFile(Value):
     """One file of a package."""
 
     path: str
@@ -81,8 +82,8 @@ class PackedFile:
     executable: bool
 
 
-@attrs.frozen
-class Package:
+@attrs.frozen(eq=False, repr=False)
+class Package(Value):
     """What a build came to: its contents, and how to get the archive of them.
 
     `hash` is over the list of contents (paths, modes, hashes), not over the archive: it is the same on every machine

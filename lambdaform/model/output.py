@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union, cast, overload
 
 import attrs
 
+from lambdaform.model.value import Value
+
 if TYPE_CHECKING:
     from lambdaform.model.resource import Resource
 
@@ -46,8 +48,8 @@ class Attribute(Output[T]):
         return f"<{self.name} of a {self.resource.kind}>"
 
 
-@attrs.frozen
-class ByStage(Output[T]):
+@attrs.frozen(eq=False, repr=False)
+class ByStage(Value, Output[T]):
     """A setting that differs from stage to stage; made by `by_stage`."""
 
     default: T | Output[T]
@@ -66,8 +68,8 @@ class Text(Output[str]):
     parts: tuple[str | Output[str], ...]
 
 
-@attrs.frozen
-class Pseudo(Output[str]):
+@attrs.frozen(eq=False, repr=False)
+class Pseudo(Value, Output[str]):
     """`account`, `region` or `partition` of the deploy."""
 
     name: str
@@ -81,8 +83,8 @@ PARTITION: Output[str] = Pseudo("partition")
 """`aws`, `aws-cn` or `aws-us-gov`."""
 
 
-@attrs.frozen
-class Unreadable:
+@attrs.frozen(eq=False, repr=False)
+class Unreadable(Value):
     """Stands for a value that could not be read, so that all mistakes are shown together; never leaves the checks."""
 
     given: Any

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import attrs
 
 from lambdaform.model.source import Source
+from lambdaform.model.value import Value
 
 
 class Severity(enum.Enum):
@@ -26,8 +27,8 @@ class Severity(enum.Enum):
     NOTE = "note"
 
 
-@attrs.frozen
-class Problem:
+@attrs.frozen(eq=False, repr=False)
+class Problem(Value):
     """Something wrong, or doubtful, in a declaration, said so that its reader can act."""
 
     rule: str

@@ -13,6 +13,7 @@ import attrs
 
 from lambdaform.model.output import Attribute, Input, Output
 from lambdaform.model.source import Source, caller
+from lambdaform.model.value import Value
 
 if TYPE_CHECKING:
     from lambdaform.model.code import Build
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound="Resource")
 
 
-@attrs.frozen(repr=False)
-class Naming:
+@attrs.frozen(eq=False, repr=False)
+class Naming(Value):
     """How a kind of resource is named in AWS: `{stack}-{stage}-{name}`, cut to what AWS allows."""
 
     limit: int
@@ -148,8 +149,8 @@ class Scope(Protocol):
         ...
 
 
-@attrs.frozen
-class Grant:
+@attrs.frozen(eq=False, repr=False)
+class Grant(Value):
     """Permission to do something with something; in `uses` also the value the code needs to reach it."""
 
     actions: tuple[str, ...]

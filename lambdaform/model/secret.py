@@ -7,10 +7,11 @@ import attrs
 from lambdaform.model.output import ACCOUNT_ID, PARTITION, REGION, Output, text
 from lambdaform.model.resource import Grant
 from lambdaform.model.source import Source, caller
+from lambdaform.model.value import Value
 
 
-@attrs.frozen
-class Secret(Output[str]):
+@attrs.frozen(eq=False, repr=False)
+class Secret(Value, Output[str]):
     """A secret in AWS Secrets Manager.
 
     As a value (`environment={"KEY": Secret("shop/key")}`) it is looked up when it is deployed; state, plan and logs
@@ -30,8 +31,8 @@ class Secret(Output[str]):
         return Grant(("secretsmanager:GetSecretValue",), (arn,), value=self.name, verb="read secret")
 
 
-@attrs.frozen
-class Parameter(Output[str]):
+@attrs.frozen(eq=False, repr=False)
+class Parameter(Value, Output[str]):
     """A parameter in AWS Systems Manager Parameter Store; looked up when it is deployed, never stored."""
 
     path: str

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import attrs
 
+from lambdaform.model.value import Value
+
 # File to whether it is lambdaform's own: thousands of declarations ask the same few files.
 _OURS: dict[str, bool] = {}
 _PACKAGE = str(Path(__file__).parent.parent) + "/"
 
 
-@attrs.frozen
-class Source:
+@attrs.frozen(eq=False, repr=False)
+class Source(Value):
     """A line of a file."""
 
     file: str

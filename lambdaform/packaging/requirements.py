@@ -12,6 +12,7 @@ import attrs
 from lambdaform.model.code import Build, PythonCode
 from lambdaform.model.problem import Problem, Severity
 from lambdaform.model.runtimes import RUNTIMES
+from lambdaform.model.value import Value
 
 # What each Amazon Linux's C library takes. That of Amazon Linux 2 is 2.26, and the nearest tag at or below it that uv
 # knows is 2.17, which is what manylinux2014 means.
@@ -21,8 +22,8 @@ _INCLUDED = r"(?m)^\s*(?:-r|-c|--requirement|--constraint)[ =]*(\S+)"
 _LOCAL = r"(?m)^\s*(?:(?:-f|--find-links)[ =]*(\S+)|(?:[^#\n]*@\s*)?(?:file:(?://)?)?(\S+\.whl))"
 
 
-@attrs.frozen
-class Target:
+@attrs.frozen(eq=False, repr=False)
+class Target(Value):
     """Which Python and processor wheels are for."""
 
     python: str

@@ -13,14 +13,15 @@ from lambdaform.model.marks import Length, OneOf, Pattern, Range, Replaces
 from lambdaform.model.output import Input, output, text
 from lambdaform.model.resource import Grant, Naming, Resource
 from lambdaform.model.units import Seconds, items
+from lambdaform.model.value import Value
 from lambdaform.triggers.table_changes import TableChanges
 
 CREATE = "https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html"
 DYNAMODB_QUOTAS = "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html"
 
 
-@attrs.frozen
-class Key:
+@attrs.frozen(eq=False, repr=False)
+class Key(Value):
     """An attribute that items are found by."""
 
     name: Annotated[str, Length(1, 255, source=DYNAMODB_QUOTAS)]
@@ -29,8 +30,8 @@ class Key:
     """A string, a number or bytes."""
 
 
-@attrs.frozen
-class Capacity:
+@attrs.frozen(eq=False, repr=False)
+class Capacity(Value):
     """Reads and writes per second that are paid for, used or not."""
 
     read: Annotated[Input[int], Range(1, 40_000, "units", source=DYNAMODB_QUOTAS)]
@@ -47,8 +48,8 @@ def _optional_key(value: str | Key | None) -> Key | None:
     return None if value is None else _key(value)
 
 
-@attrs.frozen(kw_only=True)
-class GlobalIndex:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class GlobalIndex(Value):
     """Finds a table's items by other attributes than its own keys."""
 
     name: Annotated[str, Pattern(r"[A-Za-z0-9_.-]{3,255}", "3 to 255 letters, digits or _.-", CREATE)] = attrs.field(

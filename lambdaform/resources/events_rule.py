@@ -15,6 +15,7 @@ from lambdaform.model.marks import Length, Pattern, Range, Replaces
 from lambdaform.model.output import Input, output
 from lambdaform.model.resource import Naming, Resource, Scope, arn_of
 from lambdaform.model.units import items, optional_seconds
+from lambdaform.model.value import Value
 from lambdaform.resources.events_bus import EventBus
 from lambdaform.resources.lambda_permission import Permission
 from lambdaform.resources.sqs_queue_policy import QueuePermission
@@ -24,8 +25,8 @@ TARGET = "https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_Target
 RETRY = "https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_RetryPolicy.html"
 
 
-@attrs.frozen(kw_only=True)
-class RuleTarget:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class RuleTarget(Value):
     """Who hears of the events a rule matches."""
 
     to: Input[str] | Resource = attrs.field(kw_only=False)

@@ -14,14 +14,15 @@ from lambdaform.model.marks import Length, OneOf, Range, Replaces
 from lambdaform.model.output import Input, output
 from lambdaform.model.resource import Resource
 from lambdaform.model.units import items, seconds
+from lambdaform.model.value import Value
 
 PARAMETERS = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-parameters.html"
 POLLERS = "https://docs.aws.amazon.com/lambda/latest/api/API_ProvisionedPollerConfig.html"
 ACCESS = "https://docs.aws.amazon.com/lambda/latest/api/API_SourceAccessConfiguration.html"
 
 
-@attrs.frozen
-class SourceAccess:
+@attrs.frozen(eq=False, repr=False)
+class SourceAccess(Value):
     """One of the ways into a broker: `SourceAccess("BASIC_AUTH", secret_arn)`."""
 
     type: Input[str]

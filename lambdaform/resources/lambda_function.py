@@ -14,6 +14,7 @@ from lambdaform.model.output import Input, Output, output, text
 from lambdaform.model.resource import Grant, Naming, Resource, Scope, Trigger, arn_of
 from lambdaform.model.runtimes import DEFAULT
 from lambdaform.model.units import items, megabytes, optional_days, optional_seconds, seconds
+from lambdaform.model.value import Value
 from lambdaform.resources.iam_role import Role
 from lambdaform.resources.iam_role_policy import RolePolicy
 from lambdaform.resources.lambda_destination import right_to_deliver
@@ -28,16 +29,16 @@ CONFIGURATION = "https://docs.aws.amazon.com/lambda/latest/api/API_FunctionConfi
 ASYNC = "https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-configuring.html"
 
 
-@attrs.frozen
-class Reserved:
+@attrs.frozen(eq=False, repr=False)
+class Reserved(Value):
     """So many concurrent executions are set aside for the function, and it never gets more; 0 switches it off."""
 
     executions: Annotated[Input[int], Range(0, 1_000_000, "executions", source=QUOTAS)]
     """How many."""
 
 
-@attrs.frozen
-class Provisioned:
+@attrs.frozen(eq=False, repr=False)
+class Provisioned(Value):
     """So many environments are kept initialised for the function's alias; `reserved` limits it as well."""
 
     executions: Annotated[Input[int], Range(1, 1_000_000, "executions", source=QUOTAS)]
@@ -46,8 +47,8 @@ class Provisioned:
     """Concurrent executions set aside for the whole function."""
 
 
-@attrs.frozen(kw_only=True)
-class Vpc:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Vpc(Value):
     """The network a function is attached to."""
 
     subnets: Annotated[tuple[Input[str], ...], Length(1, 16, "subnets", CONFIGURATION)] = attrs.field(converter=items)
@@ -60,8 +61,8 @@ class Vpc:
     """Whether it may use IPv6 in dual-stack subnets."""
 
 
-@attrs.frozen(kw_only=True)
-class FileSystem:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class FileSystem(Value):
     """An EFS access point, mounted below /mnt."""
 
     access_point: Input[str]
@@ -72,8 +73,8 @@ class FileSystem:
     """Where it is mounted."""
 
 
-@attrs.frozen(kw_only=True)
-class Logging:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Logging(Value):
     """How log lines look and which are kept."""
 
     format: Annotated[Input[str], OneOf(("Text", "JSON"), CONFIGURATION)] = "Text"
@@ -88,8 +89,8 @@ class Logging:
     """A log group of the stack (or its name) instead of `/aws/lambda/<function>`."""
 
 
-@attrs.frozen(kw_only=True)
-class RuntimeManagement:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class RuntimeManagement(Value):
     """When Lambda moves the function to a newer patch of its runtime."""
 
     update_on: Annotated[Input[str], OneOf(("Auto", "FunctionUpdate", "Manual"), CONFIGURATION)] = "Auto"

@@ -13,14 +13,15 @@ from lambdaform.model.marks import Length, OneOf, Range, Replaces
 from lambdaform.model.output import Input, output
 from lambdaform.model.resource import Resource
 from lambdaform.model.units import items, seconds
+from lambdaform.model.value import Value
 from lambdaform.resources.lambda_target import addressed
 
 URLS = "https://docs.aws.amazon.com/lambda/latest/dg/urls-configuration.html"
 CORS = "https://docs.aws.amazon.com/lambda/latest/api/API_Cors.html"
 
 
-@attrs.frozen(kw_only=True)
-class Cors:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Cors(Value):
     """Which web pages may call the function; it replaces CORS headers that the function itself sets."""
 
     allow_origins: Annotated[tuple[Input[str], ...], Length(0, 100, "origins", CORS)] = attrs.field(

@@ -13,6 +13,7 @@ from lambdaform.model.marks import Length, OneOf, Pattern, Range, Replaces
 from lambdaform.model.output import Input, output, text
 from lambdaform.model.resource import Grant, Naming, Resource
 from lambdaform.model.units import items, optional_days, seconds
+from lambdaform.model.value import Value
 from lambdaform.triggers.bucket_objects import BucketObjects
 
 NAMES = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html"
@@ -21,8 +22,8 @@ CORS = "https://docs.aws.amazon.com/AmazonS3/latest/API/API_CORSRule.html"
 ENCRYPTION = "https://docs.aws.amazon.com/AmazonS3/latest/API/API_ServerSideEncryptionByDefault.html"
 
 
-@attrs.frozen(kw_only=True)
-class Expire:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Expire(Value):
     """Which objects are deleted by themselves, and when."""
 
     after: Annotated[Input[int] | None, Range(1, 2_147_483_647, "days", source=LIFECYCLE)] = attrs.field(
@@ -41,8 +42,8 @@ class Expire:
     """Days after an upload in parts was begun and not finished."""
 
 
-@attrs.frozen(kw_only=True)
-class BucketCors:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class BucketCors(Value):
     """Which web pages may use the bucket directly."""
 
     allow_origins: Annotated[tuple[Input[str], ...], Length(1, 100, "origins", CORS)] = attrs.field(converter=items)

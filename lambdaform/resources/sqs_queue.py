@@ -14,13 +14,14 @@ from lambdaform.model.marks import Length, Pattern, Range, Replaces
 from lambdaform.model.output import Input, output
 from lambdaform.model.resource import Grant, Naming, Resource
 from lambdaform.model.units import Seconds, optional_seconds, seconds
+from lambdaform.model.value import Value
 from lambdaform.triggers.queue_messages import QueueMessages
 
 SQS_QUOTAS = "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-quotas.html"
 
 
-@attrs.frozen
-class DeadLetter:
+@attrs.frozen(eq=False, repr=False)
+class DeadLetter(Value):
     """Where messages go that were received too often without being deleted."""
 
     queue: "Queue | Input[str]"
