@@ -24,6 +24,9 @@ LARGEST_BODY = 512 * 1024 * 1024
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _WITHOUT_BODY = frozenset({204, 304})
 _READ_AHEAD = 16
+_RECALLED = 16
+_MEANT = frozenset({"expect", "transfer-encoding", "connection", "upgrade"})
+"""Headers that say how the rest of a request is to be read."""
 _SERVER = "lambdaform"
 
 
@@ -89,8 +92,13 @@ class Connection(asyncio.Protocol):
         *,
         lost: Callable[[Connection], None] | None = None,
         intakes: Intakes | None = None,
+        recalls: bool = False,
     ) -> None:
         self._dispatch = dispatch
+        self._recalled: dict[bytes, tuple[Mapping[str, str], int]] | None = {} if recalls else None
+        """Header lines of requests before, for clients that send the same ones again: what they say, and the length."""
+        self._chunk: bytes | None = None
+        """What a message began with, as long as all of it may be in there."""
         self._intakes = intakes
         self._intake: Intake | None = None
         self._lost = lost
@@ -103,6 +111,8 @@ class Connection(asyncio.Protocol):
         self._paused_reading = False
         self._writable: asyncio.Event | None = None
         self._peer = "127.0.0.1"
+        self._is_between = True
+        """Whether no message has begun that has not been read whole."""
         self._target = bytearray()
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
@@ -118,6 +128,10 @@ class Connection(asyncio.Protocol):
             self._peer = str(peer[0])  # pyright: ignore[reportUnknownArgumentType] - asyncio types it as Any
 
     def data_received(self, data: bytes) -> None:
+        if self._recalled is not None:
+            if self._take_recalled(self._recalled, data):
+                return
+            self._chunk = data if self._is_between else None
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -144,6 +158,7 @@ class Connection(asyncio.Protocol):
     # What the parser calls
 
     def on_message_begin(self) -> None:
+        self._is_between = False
         self._target = bytearray()
         self._headers = {}
         self._body = []
@@ -162,6 +177,8 @@ class Connection(asyncio.Protocol):
             self._headers[key] = before + ("; " if key == "cookie" else ", ") + text
 
     def on_headers_complete(self) -> None:
+        if not _MEANT.isdisjoint(self._headers):
+            self._chunk = None
         expects = self._headers.pop("expect", "")
         if expects.lower() == "100-continue" and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -183,6 +200,7 @@ class Connection(asyncio.Protocol):
             self._body.clear()
 
     def on_message_complete(self) -> None:
+        self._is_between = True
         if self._body_size > LARGEST_BODY:
             self._refuse(413, f"body larger than {LARGEST_BODY} bytes")
             return
@@ -192,6 +210,8 @@ class Connection(asyncio.Protocol):
             self._keep_alive, self._chunked = keep_alive, False
             intake.end(self._headers)
             return
+        if self._recalled is not None and self._chunk is not None and keep_alive:
+            self._recall_later(self._recalled, self._chunk)
         request = self._request(b"".join(self._body) if len(self._body) != 1 else self._body[0])
         if self._current is None and not self._waiting:
             self._hand_out(request, keep_alive)
@@ -228,6 +248,17 @@ class Connection(asyncio.Protocol):
             self._transport.write(head if is_bare else head + body)
         self._done()
 
+    def answer_ok(self, fields: str, body: bytes) -> None:
+        """As `answer`, with status 200 and header lines in one text, each with its line end: the hot path's way.
+
+        They must not name the length, and nothing in them may be of a client's making that could end a line.
+        """
+        if self._transport is not None:
+            end = "" if self._keep_alive else "Connection: close\r\n"
+            text = f"HTTP/1.1 200 OK\r\nServer: {_SERVER}\r\n{fields}Content-Length: {len(body)}\r\n{end}\r\n"
+            self._transport.write(text.encode("utf-8", "surrogateescape") + body)
+        self._done()
+
     def begin(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
         """Start an answer whose length is not known yet."""
         self._chunked = True
@@ -253,6 +284,26 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     # Private
+
+    def _take_recalled(self, recalled: Mapping[bytes, tuple[Mapping[str, str], int]], data: bytes) -> bool:
+        """Take a whole request whose header lines need not be read again; False, and nothing done, for any other."""
+        line, end = data.find(b"\r\n"), data.find(b"\r\n\r\n")
+        known = recalled.get(data[line:end])
+        if known is None or len(data) != end + 4 + known[1] or self._current is not None or not self._is_between:
+            return False
+        first = data[:line].decode("latin-1").split(" ")
+        if len(first) != 3 or first[2] != "HTTP/1.1":
+            return False
+        request = Request(first[0], first[1], known[0], data[end + 4 :], self._peer)
+        if self._intakes is not None and self._intakes(self, request) is not None:
+            return False
+        self._hand_out(request, True)
+        return True
+
+    def _recall_later(self, recalled: dict[bytes, tuple[Mapping[str, str], int]], data: bytes) -> None:
+        line, end = data.find(b"\r\n"), data.find(b"\r\n\r\n")
+        if len(data) == end + 4 + self._body_size and len(recalled) < _RECALLED:
+            recalled[data[line:end]] = self._headers, self._body_size
 
     def _hand_out(self, request: Request, keep_alive: bool) -> None:
         self._current = request
@@ -360,13 +411,22 @@ class Server:
 
     @classmethod
     async def start(
-        cls, dispatch: Dispatch, *, host: str = "127.0.0.1", port: int = 0, intakes: Intakes | None = None
+        cls,
+        dispatch: Dispatch,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        intakes: Intakes | None = None,
+        recalls: bool = False,
     ) -> Server:
-        """Listen on `host`:`port`. Raises `OSError` when the port is taken."""
+        """Listen on `host`:`port`. Raises `OSError` when the port is taken.
+
+        Of clients that send the same header lines again and again it `recalls` them.
+        """
         connections: set[Connection] = set()
 
         def make() -> Connection:
-            connection = Connection(dispatch, lost=connections.discard, intakes=intakes)
+            connection = Connection(dispatch, lost=connections.discard, intakes=intakes, recalls=recalls)
             connections.add(connection)
             return connection
 

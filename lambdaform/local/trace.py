@@ -60,15 +60,23 @@ class Trace:
         self._known: OrderedDict[str, int] = OrderedDict()
 
     def add(
-        self, what: What, subject: str, *, key: str | None = None, after: str | None = None, **details: Json
+        self,
+        what: What,
+        subject: str,
+        *,
+        key: str | None = None,
+        after: str | None = None,
+        at: float | None = None,
+        is_uncaused: bool = False,
+        **details: Json,
     ) -> Step:
-        """Note a step, caused by what is under way here, or by the step of the key `after`.
+        """Note a step, caused by what is under way here, or by the step of the key `after`, or by none.
 
-        `key` is what `after` and `caused_by` will know it by.
+        `key` is what `after` and `caused_by` will know it by. It is of now, or of `at`, a moment past.
         """
         self._numbers += 1
-        causes = _causes.get() if after is None else self._numbers_of(after)
-        step = Step(self._numbers, causes, what, subject, self._now(), details)
+        causes = () if is_uncaused else _causes.get() if after is None else self._numbers_of(after)
+        step = Step(self._numbers, causes, what, subject, self._now() if at is None else at, details)
         self._steps.append(step)
         if key is not None:
             self._known[key] = step.number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -281,3 +282,48 @@ def test_a_report_has_the_memory_of_its_own_invocation(aws: Aws, function: Maker
     for each in records(aws, name):
         reported = int(each["logs"].partition("Max Memory Used: ")[2].partition(" ")[0])
         assert reported >= each["result"] - 2
+
+
+def events(aws: Aws, name: str) -> list[dict[str, Any]]:
+    """The log of a function."""
+    logs = aws.client("logs")
+    return logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
+
+
+def test_who_looks_finds_the_log_of_every_answer_before(aws: Aws, function: Maker) -> None:
+    name = function("def handler(event, context):\n    if event % 3 == 1:\n        print('line', event)\n")
+    for number in range(1, 14):
+        post(aws, name, str(number).encode())
+        found = [each["message"].split()[0] for each in events(aws, name)]
+        assert found.count("REPORT") == number
+
+    expected = ["INIT_START"]
+    for number in range(1, 14):
+        expected += ["START", *(["line"] if number % 3 == 1 else []), "END", "REPORT"]
+    written = events(aws, name)
+    assert [each["message"].split()[0] for each in written] == expected
+    moments = [each["timestamp"] for each in written]
+    assert moments == sorted(moments)
+    assert len(records(aws, name)) == 13
+
+
+def test_a_function_at_work_has_begun_in_its_log_and_causes_what_it_sends(aws: Aws, function: Maker) -> None:
+    queue = aws.client("sqs").create_queue(QueueName=unique("queue"))["QueueUrl"]
+    name = function(
+        "import boto3\n"
+        "def handler(event, context):\n"
+        "    found = boto3.client('logs').filter_log_events(logGroupName=context.log_group_name)['events']\n"
+        f"    boto3.client('sqs').send_message(QueueUrl='{queue}', MessageBody='x')\n"
+        "    return [each['message'] for each in found]\n",
+        Timeout=30,
+    )
+    post(aws, name, b"{}")
+    _, headers, body = post(aws, name, b"{}")
+
+    request_id = headers["x-amzn-RequestId"]
+    assert json.loads(body)[-1].startswith(f"START RequestId: {request_id}")
+    steps: list[dict[str, Any]] = own(aws, "GET", "trace")[1]
+    [invocation] = [each for each in steps if each["details"].get("request_id") == request_id]
+    sent = [each for each in steps if each["what"] == "message" and queue.rpartition("/")[2] in each["subject"]]
+    assert invocation["causes"] == []
+    assert sent[-1]["causes"] == [invocation["number"]]

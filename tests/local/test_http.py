@@ -168,3 +168,62 @@ def test_a_taken_port_is_an_error() -> None:
 
         with pytest.raises(OSError, match="Address already in use"):
             asyncio.run(start())
+
+
+def conversation(*pieces: bytes) -> list[bytes]:
+    """The bodies that come back for pieces sent one after the other to a server that recalls header lines."""
+
+    async def run() -> list[bytes]:
+        server = await Server.start(answering(echo), recalls=True)
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        found: list[bytes] = []
+        try:
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+                if not piece.endswith(b"..."):  # more of the same request follows
+                    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+                    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+                    found.append(await reader.readexactly(length))
+                else:
+                    await asyncio.sleep(0)
+            return found
+        finally:
+            writer.close()
+            server.close()
+
+    return asyncio.run(run())
+
+
+HEAD = b"POST /%d HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nContent-Length: 6\r\n\r\n"
+
+
+def test_header_lines_that_come_again_say_the_same() -> None:
+    assert conversation(*(HEAD % number + b"abcdef" for number in range(4))) == [
+        b"POST /0 6 1",
+        b"POST /1 6 1",
+        b"POST /2 6 1",
+        b"POST /3 6 1",
+    ]
+
+
+def test_known_header_lines_in_front_of_a_body_in_pieces_or_of_two_requests_are_read_right() -> None:
+    first = HEAD % 0 + b"abcdef"
+    assert conversation(first, HEAD % 1 + b"...", b"def", first) == [b"POST /0 6 1", b"POST /1 6 1", b"POST /0 6 1"]
+    assert conversation(first, HEAD % 1 + b"abcdef" + HEAD % 2 + b"abcdef")[-1] == b"POST /1 6 1"
+
+
+def test_known_header_lines_of_a_malformed_request_do_not_make_it_whole() -> None:
+    async def run() -> bytes:
+        server = await Server.start(answering(echo), recalls=True)
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        try:
+            writer.write(HEAD % 0 + b"abcdef")
+            await reader.readuntil(b"POST /0 6 1")
+            writer.write(HEAD.replace(b"HTTP/1.1", b"HTTP/9.9 x") % 1 + b"abcdef")
+            return await asyncio.wait_for(reader.read(), 10)
+        finally:
+            writer.close()
+            server.close()
+
+    assert asyncio.run(run()).startswith(b"HTTP/1.1 400 ")

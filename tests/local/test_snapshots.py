@@ -36,7 +36,7 @@ class Lines:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def write(self, text: str) -> None:
+    def write(self, text: str, at: float | None = None) -> None:
         self.lines.append(text)
 
 

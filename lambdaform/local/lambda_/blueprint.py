@@ -15,8 +15,8 @@ from lambdaform.local.lambda_.launching import Launch
 class LogWriter(Protocol):
     """Where an environment's log lines go."""
 
-    def write(self, text: str) -> None:
-        """Keep one log event."""
+    def write(self, text: str, at: float | None = None) -> None:
+        """Keep one log event, of now or of a moment just past: seconds since the epoch, on the local AWS's clock."""
         ...
 
 

@@ -71,7 +71,7 @@ class Environment:
             blueprint,
             spawner=spawner,
             parent_folder=parent_folder,
-            take_line=self._log.function,
+            take_line=self._teller.function,
             on_exit=self._exited,
             take_extension_line=self._log.extension,
             shares=shares,
@@ -85,7 +85,7 @@ class Environment:
         self._is_initialising = False
         self.gone: asyncio.Future[None] = self._loop.create_future()
         """Done when nothing of it is left after it was retired."""
-        self._turns = Turns(self._sandbox.memory, blueprint.memory_size * 1024 * 1024)
+        self._turns = Turns(self._look, blueprint.memory_size * 1024 * 1024)
         self._invocation: Invocation | None = None
         """The one at work, or the last."""
         self._reply: Reply | None = None
@@ -164,7 +164,15 @@ class Environment:
     @property
     def is_at_hand(self) -> bool:
         """Whether nothing has to be waited for before the next event: a process waits for it, without extensions."""
-        return self._company is None and not self._is_settling and self.phases.current == "ready" and self.is_ready
+        process = self._sandbox.process
+        return (
+            self.phases.current == "ready"
+            and not self._is_settling
+            and self._company is None
+            and self._preparation is None
+            and process is not None
+            and not process.exited.done()
+        )
 
     @property
     def is_to_be_restored(self) -> bool:
@@ -276,16 +284,79 @@ class Environment:
         turn = await self._turns.wait(invocation.left)
         return self._answered(invocation, turn) if is_hurried else self._end(invocation, turn)
 
-    def start(self, event: Event, *, timeout: float, done: Callable[[Ending], None]) -> None:
-        """As `invoke` for who is hurried, where `is_at_hand`; `done` gets the ending the moment it is known."""
-        self._wake()
+    def start(
+        self,
+        event: Event,
+        *,
+        timeout: float,
+        done: Callable[[Ending], None],
+        freed: Callable[[], None],
+        told: Callable[[Ending], None],
+    ) -> None:
+        """As `invoke` for who is hurried, where `is_at_hand`.
+
+        `done` gets the ending the moment it is known, `freed` is called when the environment is free, and `told` gets
+        the ending with its log once that is written: `catch_up` sees to it.
+        """
+        self._sandbox.wake()
         self.served += 1
-        invocation = self._begin(event, timeout, False)
+        self._enter("invoke")
+        invocation = self._invocation = Invocation(event, timeout, self._now(), False)
+        self._teller.begins_hurried(invocation)
+        self._reply = None
         self._turns.begin()
         self._deliver(invocation)
-        self._turns.then(invocation.left, lambda turn: done(self._answered(invocation, turn)))
+        self._turns.then(timeout, functools.partial(self._came, invocation, done, freed, told))
+
+    def _came(
+        self,
+        invocation: Invocation,
+        done: Callable[[Ending], None],
+        freed: Callable[[], None],
+        told: Callable[[Ending], None],
+        turn: Turn,
+    ) -> None:
+        if turn != "ready" or not self.is_ready:
+            ending = self._end(invocation, turn)
+            freed()
+            done(ending)
+            told(ending)
+            return
+        answer = self._answer(invocation, turn)
+        self._loop.call_soon(self._put_down, invocation, answer, freed, told)
+        done(invocation.ending(answer, None, log=""))
+
+    def _put_down(
+        self, invocation: Invocation, answer: Answer, freed: Callable[[], None], told: Callable[[Ending], None]
+    ) -> None:
+        """Be free again after an answer that is on its way."""
+        try:
+            self._sandbox.drain()
+            report = self._report(invocation, answer, invocation.took("ready"))
+            self._teller.ends_hurried(
+                invocation, "ready", report, lambda log: told(invocation.ending(answer, report, log=log))
+            )
+            self._start = Start()
+            if self.is_ready:
+                self._enter("ready")
+            else:
+                self._drop_process()
+                self._enter("reset")
+            self.idle_since = self._now()
+        finally:
+            freed()
+
+    def catch_up(self) -> None:
+        """Write what of the log is due of those who were hurried."""
+        self._teller.catch_up()
+
+    def _look(self) -> int:
+        """What is seen every few milliseconds while an event is at work: the bytes held."""
+        self._teller.catch_up()
+        return self._sandbox.memory()
 
     def _wake(self) -> None:
+        self._teller.catch_up()
         self._log.clear()
         self._sandbox.wake()
         if self._company is not None:
@@ -333,6 +404,7 @@ class Environment:
         if self._is_retired:
             return
         self._is_retired = True
+        self._teller.catch_up()
         is_at_rest = self.phases.current == "ready" and not at_once
         self.phases.move("shutdown")
         if self.copies is not None:

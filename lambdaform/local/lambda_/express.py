@@ -16,10 +16,10 @@ import attrs
 from lambdaform.local import door, models, protocol
 from lambdaform.local.arrivals import HEADER
 from lambdaform.local.http import Connection, Dispatch, Request, Response, print_failure
-from lambdaform.local.lambda_.invoking import LARGEST_REQUEST, Invoking, Ran, Target, check_json
+from lambdaform.local.lambda_.invoking import LARGEST_REQUEST, Invoking, Target, check_json
 from lambdaform.local.lambda_.naming import Reference, refer
 from lambdaform.local.lambda_.plane import Plane
-from lambdaform.local.ports import AwsFault
+from lambdaform.local.ports import AwsFault, Outcome
 
 _FAILURE = Response(500, b'{"message": "internal failure of the local AWS; see its standard error"}')
 _KEPT = 512
@@ -67,6 +67,7 @@ class Express:
             connection.answer(_FAILURE)
         else:
             if not is_taken:
+                self._invoking.catch_up()  # whoever asks sees all that was answered before
                 self._otherwise(connection, request)
 
     def _is_taken(self, connection: Connection, request: Request) -> bool:
@@ -105,7 +106,7 @@ class Express:
             target,
             body,
             request_id=request_id,
-            done=lambda ran: connection.answer(answered(ran, request_id)),
+            done=lambda ran: connection.answer_ok(fields(ran.outcome, request_id), ran.outcome.payload),
             failed=failed,
         )
 
@@ -131,12 +132,10 @@ class Express:
         return _Known(reference)
 
 
-def answered(ran: Ran, request_id: str) -> Response:
-    """The answer to a synchronous invocation, as the service's model has it."""
-    outcome = ran.outcome
-    headers = [("x-amzn-RequestId", request_id), ("Date", protocol.date(int(time.time())))]
-    if outcome.function_error is not None:
-        headers.append(("X-Amz-Function-Error", outcome.function_error))
-    headers.append(("X-Amz-Executed-Version", outcome.executed_version))
-    headers.append(("Content-Type", "application/json"))
-    return Response(200, outcome.payload, headers)
+def fields(outcome: Outcome, request_id: str) -> str:
+    """The header lines that answer a synchronous invocation, as the service's model has them."""
+    error = f"X-Amz-Function-Error: {outcome.function_error}\r\n" if outcome.function_error is not None else ""
+    return (
+        f"x-amzn-RequestId: {request_id}\r\nDate: {protocol.date(int(time.time()))}\r\n{error}"
+        f"X-Amz-Executed-Version: {outcome.executed_version}\r\nContent-Type: application/json\r\n"
+    )

@@ -23,6 +23,7 @@ from lambdaform.local.lambda_.admission import (
 )
 from lambdaform.local.lambda_.blueprints import Blueprints
 from lambdaform.local.lambda_.endings import Ending, error_of
+from lambdaform.local.lambda_.environment import Environment
 from lambdaform.local.lambda_.metrics import Metrics, Unit
 from lambdaform.local.lambda_.naming import LATEST, Reference, is_version, refer
 from lambdaform.local.lambda_.permissions import decide_permitted
@@ -44,6 +45,9 @@ MOST_IN_CHAIN = 16
 """Invocations of one function in a chain of events; the next is dropped.
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html"""
 _DECODER = json.JSONDecoder()
+_MOST_BEHIND, _LONGEST_BEHIND = 8, 0.01
+"""Runs that were hurried of which not all is noted, and for how many seconds of real time: a few are noted in less time
+together than each by itself."""
 _RETRIES = 2
 _EVENT_AGE = 21_600
 
@@ -83,19 +87,22 @@ class Target:
         return Key(function.account, function.region, function.name, version.number, version.generation)
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class _Run:
     """One run of a version, until it is noted."""
 
     target: Target
     event: Event
-    step: Step
+    segment: str
     started: float
-    attempt: int
     place: Place
     limits: Limits
     busy: Busy
     """What else was at work when it began."""
+    attempt: int = 1
+    is_hurried: bool = False
+    step: Step | None = None
+    """Its place in the trace, where it has one yet."""
 
 
 class Invoking:
@@ -110,7 +117,13 @@ class Invoking:
         self._faults = faults
         self._trace = trace
         self._metrics = metrics
-        self._rates: dict[str, Rate] = {}
+        self._rates: dict[str | tuple[str, str], Rate] = {}
+        self._hurried: dict[_Run, Environment] = {}
+        """Those at work that are hurried."""
+        self._behind: set[Environment] = set()
+        """Where some were at work of which not all is noted."""
+        self._overdue = 0
+        self._catching_up: asyncio.Handle | None = None
         self._is_virtual = isinstance(plane.clock, VirtualClock)
 
     # ports.Invoker
@@ -244,7 +257,7 @@ class Invoking:
                 is_hurried=is_hurried and not self._is_virtual,
             )
         except RestoreFailed as failed:
-            run.step.details["error"] = str(failed)
+            self._traced(run).details["error"] = str(failed)
             raise unrestored(failed) from failed
         return self._end(run, ending)
 
@@ -274,30 +287,56 @@ class Invoking:
             return False
         fleet = self._plane.fleet
         key = target.key
-        environment = fleet.at_hand(key)
-        if environment is None:
-            return False
         limits = self._limits(target)
-        # Looked at in this order, as asking for a rate counts.
-        if fleet.admit(key, limits) != "on-demand" or self._refused_by_rate(function, limits) is not None:
+        environment = fleet.at_hand(key, limits)
+        # In this order, as asking for a rate counts.
+        if environment is None or self._refused_by_rate(function, limits) is not None:
             return False
-        run = self._begin(target, payload, key=key, place="on-demand", limits=limits, request_id=request_id)
+        started = self._plane.clock.now()
+        segment = self._plane.ids.hex(16)
+        event = Event(request_id, payload or b"{}", target.arn, trace=self._new_header(segment, started))
+        run = _Run(target, event, segment, started, "on-demand", limits, fleet.busy(key), is_hurried=True)
+        self._hurried[run] = environment
 
         def ended(ending: Ending) -> None:
             try:
-                done(self._end(run, ending))
+                done(_ran(run, ending))
             except Exception as error:  # noqa: BLE001 - whoever waits for an answer gets one
                 failed(error)
+            del self._hurried[run]
+            self._fall_behind(environment)
 
         fleet.start(
             key,
             environment,
-            run.event,
+            event,
             timeout=blueprint.timeout,
             is_reserved=function.reserved_concurrency is not None,
             done=ended,
+            told=functools.partial(self._note, run),
         )
         return True
+
+    def _fall_behind(self, environment: Environment) -> None:
+        self._behind.add(environment)
+        self._overdue += 1
+        loop = asyncio.get_running_loop()
+        if self._overdue == _MOST_BEHIND:
+            loop.call_soon(self.catch_up)
+        elif self._catching_up is None:
+            self._catching_up = loop.call_later(_LONGEST_BEHIND, self.catch_up)
+
+    def catch_up(self) -> None:
+        """Note all there is to note of runs that were hurried: before anybody looks, and now and then."""
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+            self._catching_up = None
+        behind, self._behind, self._overdue = self._behind, set(), 0
+        for environment in behind:
+            environment.catch_up()
+        for run, environment in self._hurried.items():
+            self._traced(run)
+            environment.catch_up()
 
     def _begin(
         self,
@@ -315,17 +354,32 @@ class Invoking:
         """Note that an invocation begins that was admitted."""
         started = self._plane.clock.now()
         segment = self._plane.ids.hex(16)
-        attempt = self._records.attempts(request_id) + 1
-        step = self._trace.add("invocation", target.arn, key=segment, request_id=request_id, attempt=attempt)
         event = Event(
             request_id=request_id,
             payload=payload or b"{}",
             function_arn=target.arn,
-            trace=child_header(trace, segment) if trace else self._new_header(segment),
+            trace=child_header(trace, segment) if trace else self._new_header(segment, started),
             client_context=client_context,
             sink=sink,
         )
-        return _Run(target, event, step, started, attempt, place, limits, self._plane.fleet.busy(key))
+        attempt = self._records.attempts(request_id) + 1
+        run = _Run(target, event, segment, started, place, limits, self._plane.fleet.busy(key), attempt)
+        self._traced(run)
+        return run
+
+    def _traced(self, run: _Run) -> Step:
+        """The step of a run in the trace."""
+        if run.step is None:
+            run.step = self._trace.add(
+                "invocation",
+                run.target.arn,
+                key=run.segment,
+                at=run.started,
+                is_uncaused=run.is_hurried,  # where it is noted something else may be under way
+                request_id=run.event.request_id,
+                attempt=run.attempt,
+            )
+        return run.step
 
     def _end(self, run: _Run, ending: Ending) -> Ran:
         """Note how it ended, now or as soon as that is known."""
@@ -336,10 +390,8 @@ class Invoking:
             self._note(run, ending)
         else:
             self._plane.clock.run(self._note_later(run, ending.rest))
-        run.step.details["error"] = error_of(ending)
-        error = "Unhandled" if ending.is_error else None
-        outcome = Outcome(200, ending.payload, error, run.target.version.number, run.event.request_id)
-        return Ran(outcome, ending.log, ending.is_streamed, ending.rest)
+        self._traced(run).details["error"] = error_of(ending)
+        return _ran(run, ending)
 
     def _note_closed(self, run: _Run, close: Callable[[], Ending]) -> None:
         self._note(run, close())
@@ -350,6 +402,7 @@ class Invoking:
     def _note(self, run: _Run, ending: Ending) -> None:
         """Count an invocation that is over, and keep it."""
         assert ending.report is not None
+        self._traced(run).details["error"] = error_of(ending)
         function = run.target.function
         if function.reserved_concurrency is None and run.place == "on-demand":
             value = ("UnreservedConcurrentExecutions", run.busy.unreserved + 1.0, "Count")
@@ -403,12 +456,18 @@ class Invoking:
             return None
         now = self._plane.clock.now()
         if limits.reserved is not None:
-            rate = self._rates.setdefault(function.arn, Rate())
+            rate = self._rate(function.arn)
             allowed = rate.take(now, REQUESTS_PER_ENVIRONMENT * limits.reserved) or limits.reserved == 0
             return None if allowed else "ReservedFunctionInvocationRateLimitExceeded"
-        rate = self._rates.setdefault(f"{function.account} {function.region}", Rate())
+        rate = self._rate((function.account, function.region))
         allowed = rate.take(now, REQUESTS_PER_ENVIRONMENT * ACCOUNT_CONCURRENCY)
         return None if allowed else "FunctionInvocationRateLimitExceeded"
+
+    def _rate(self, of: str | tuple[str, str]) -> Rate:
+        rate = self._rates.get(of)
+        if rate is None:
+            rate = self._rates[of] = Rate()
+        return rate
 
     def _count(self, target: Target, at: float, *values: tuple[str, float, Unit]) -> None:
         function = target.function
@@ -434,7 +493,7 @@ class Invoking:
             payload or b"{}",
             region=target.function.region,
             source=source,
-            trace=trace or self._new_header(self._plane.ids.hex(16)),
+            trace=trace or self._new_header(self._plane.ids.hex(16), self._plane.clock.now()),
         )
 
     def _refer(self, function: str, region: str) -> Reference:
@@ -460,10 +519,15 @@ class Invoking:
             on_failure=config.on_failure,
         )
 
-    def _new_header(self, segment: str) -> str:
+    def _new_header(self, segment: str, now: float) -> str:
         """A trace header for what came without one."""
-        root = f"1-{int(self._plane.clock.now()):08x}-{self._plane.ids.hex(24)}"
-        return f"Root={root};Parent={segment};Sampled=0"
+        return f"Root=1-{int(now):08x}-{self._plane.ids.hex(24)};Parent={segment};Sampled=0"
+
+
+def _ran(run: _Run, ending: Ending) -> Ran:
+    error = "Unhandled" if ending.is_error else None
+    outcome = Outcome(200, ending.payload, error, run.target.version.number, run.event.request_id)
+    return Ran(outcome, ending.log, ending.is_streamed, ending.rest)
 
 
 def _of_provisioned(place: Place, limits: Limits, busy: int) -> list[tuple[str, float, Unit]]:

@@ -7,15 +7,37 @@ from collections.abc import Sequence
 
 import attrs
 
-from lambdaform.local.lambda_.admission import Place, Rate
+from lambdaform.local.lambda_.admission import Place, Rate, Use
 from lambdaform.local.lambda_.endings import FailedInit
 from lambdaform.local.lambda_.environment import Environment
+
+
+@attrs.define(eq=False)
+class FunctionUse:
+    """Environments of one function that are at work."""
+
+    on_demand: int = 0
+    provisioned: int = 0
+
+    def count(self, on_demand: int, provisioned: int) -> None:
+        """So many more, or fewer."""
+        self.on_demand += on_demand
+        self.provisioned += provisioned
+
+
+@attrs.define(eq=False)
+class RegionUse:
+    """Environments that are at work on demand, of all functions of a Region without a reservation."""
+
+    unreserved: int = 0
 
 
 @attrs.define(eq=False)
 class Pool:
     """See the module."""
 
+    function: FunctionUse
+    region: RegionUse
     idle: list[Environment] = attrs.field(factory=list[Environment])
     """The one used last is at the end and is used next: the others may grow old."""
     busy: set[Environment] = attrs.field(factory=set[Environment])
@@ -24,6 +46,10 @@ class Pool:
     is_retired: bool = False
     snapshot: asyncio.Task[Environment | FailedInit] | None = None
     """What new environments are restored from, or is just being made; a failure when its INIT failed."""
+
+    def use(self, *, has_ready: bool) -> Use:
+        """What is busy now."""
+        return Use(self.function.on_demand, self.region.unreserved, has_ready)
 
     def drop_snapshot(self) -> None:
         """Forget the snapshot; the next environment needs another."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import uuid
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,6 @@ from lambdaform.local.lambda_.admission import (
     Limits,
     Place,
     Reason,
-    Use,
     decide_admission,
 )
 from lambdaform.local.lambda_.anticipation import MOST
@@ -33,7 +32,16 @@ from lambdaform.local.lambda_.cpu import Shares
 from lambdaform.local.lambda_.endings import Ending, FailedInit, Turn
 from lambdaform.local.lambda_.environment import Environment, Initialization
 from lambdaform.local.lambda_.launching import Launch
-from lambdaform.local.lambda_.pools import Pool, expired, first_idle, is_of_use, may_expire, taken_of
+from lambdaform.local.lambda_.pools import (
+    FunctionUse,
+    Pool,
+    RegionUse,
+    expired,
+    first_idle,
+    is_of_use,
+    may_expire,
+    taken_of,
+)
 from lambdaform.local.lambda_.processes import Spawner
 from lambdaform.local.lambda_.runtime_api import Event
 from lambdaform.local.ports import Clock
@@ -54,7 +62,7 @@ def stream_name(now: float, *, name: str, version: str, is_shared_group: bool, u
     return f"{day}/{owner}[{version}]{unique}"
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Key:
     """One generation of one version of one function: what environments may not be shared across."""
 
@@ -111,9 +119,8 @@ class Fleet:
         self._new_hex = new_hex
         self._shares = shares
         self._pools: dict[Key, Pool] = {}
-        self._on_demand: Counter[tuple[str, str, str]] = Counter()
-        self._provisioned: Counter[tuple[str, str, str]] = Counter()
-        self._unreserved: Counter[tuple[str, str]] = Counter()
+        self._functions: defaultdict[tuple[str, str, str], FunctionUse] = defaultdict(FunctionUse)
+        self._regions: defaultdict[tuple[str, str], RegionUse] = defaultdict(RegionUse)
         self._scaling: dict[tuple[str, str, str], Bucket] = {}
         self._sweeping = False
         self._next: dict[Key, Environment] = {}
@@ -124,20 +131,11 @@ class Fleet:
 
     def admit(self, key: Key, limits: Limits) -> Place | Reason:
         """Where another event for `key` may be served now; when it may, `serve` must follow at once."""
-        pool = self._pools.get(key)
-        function = (key.account, key.region, key.name)
-        use = Use(
-            on_demand=self._on_demand[function],
-            unreserved=self._unreserved[(key.account, key.region)],
-            has_ready=bool(limits.provisioned) and pool is not None and self._may_use_ready(pool, limits),
-        )
-        place = decide_admission(limits, use)
-        if (
-            place == "on-demand"
-            and not (pool is not None and first_idle(pool, "on-demand"))
-            and not self._may_grow(function)
-        ):
-            return "ConcurrentInvocationLimitExceeded"
+        pool = self._pool(key)
+        has_ready = bool(limits.provisioned) and self._may_use_ready(pool, limits)
+        place = decide_admission(limits, pool.use(has_ready=has_ready))
+        if place == "on-demand" and first_idle(pool, "on-demand") is None:
+            return place if self._may_grow((key.account, key.region, key.name)) else "ConcurrentInvocationLimitExceeded"
         return place
 
     def _may_use_ready(self, pool: Pool, limits: Limits) -> bool:
@@ -152,12 +150,16 @@ class Fleet:
 
     def busy(self, key: Key) -> Busy:
         """How much is at work now."""
-        function, region = (key.account, key.region, key.name), (key.account, key.region)
-        return Busy(
-            self._on_demand[function] + self._provisioned[function],
-            self._provisioned[function],
-            self._unreserved[region],
-        )
+        pool = self._pool(key)
+        function = pool.function
+        return Busy(function.on_demand + function.provisioned, function.provisioned, pool.region.unreserved)
+
+    def _pool(self, key: Key) -> Pool:
+        pool = self._pools.get(key)
+        if pool is None:
+            function = self._functions[(key.account, key.region, key.name)]
+            pool = self._pools[key] = Pool(function, self._regions[(key.account, key.region)])
+        return pool
 
     async def serve(
         self,
@@ -179,9 +181,7 @@ class Fleet:
         Who is hurried calls `close` of what is returned, if it has one, in the same turn of the loop or the next: only
         then the environment is free. Raises `RestoreFailed` when it cannot be restored from its version's snapshot.
         """
-        pool = self._pools.get(key)
-        if pool is None:
-            pool = self._pools[key] = Pool()
+        pool = self._pool(key)
         self._recycle(pool)
         environment = first_idle(pool, place)
         if environment is None:
@@ -189,7 +189,7 @@ class Fleet:
             self.started(key)
         else:
             pool.idle.remove(environment)
-        give_back = self._lend(pool, environment, key, place, is_reserved=is_reserved)
+        give_back = self._lend(pool, environment, place, is_reserved=is_reserved)
         try:
             async with self._clock.turn():
                 if environment.is_to_be_restored:
@@ -211,13 +211,20 @@ class Fleet:
         self._clock.run(self._conclude(ending.rest, whole, environment, give_back))
         return attrs.evolve(ending, rest=whole)
 
-    def at_hand(self, key: Key) -> Environment | None:
-        """The environment that would serve an event on demand, if it can do that without anything to wait for."""
+    def at_hand(self, key: Key, limits: Limits) -> Environment | None:
+        """The environment that may serve an event on demand now, if it can do that without anything to wait for."""
         pool = self._pools.get(key)
-        environment = first_idle(pool, "on-demand") if pool is not None else None
-        if environment is None or not environment.is_at_hand:
+        if pool is None or not pool.idle:
             return None
-        return environment if environment.idle_since > self._clock.now() - IDLE_LIFE else None
+        environment = pool.idle[-1]
+        if (
+            not environment.is_at_hand
+            or not may_expire(environment)
+            or environment.idle_since <= self._clock.now() - IDLE_LIFE
+            or decide_admission(limits, pool.use(has_ready=False)) != "on-demand"
+        ):
+            return None
+        return environment
 
     def start(
         self,
@@ -228,28 +235,30 @@ class Fleet:
         timeout: float,
         is_reserved: bool,
         done: Callable[[Ending], None],
+        told: Callable[[Ending], None],
     ) -> None:
-        """As `serve` for who is hurried, in the environment that is `at_hand`; `done` gets the ending."""
+        """As `serve` for who is hurried, in the environment that is `at_hand`.
+
+        `done` gets the ending, and `told` the whole of it when its log is written.
+        """
         pool = self._pools[key]
         pool.idle.remove(environment)
-        give_back = self._lend(pool, environment, key, "on-demand", is_reserved=is_reserved)
+        give_back = self._lend(pool, environment, "on-demand", is_reserved=is_reserved)
         try:
-            environment.start(event, timeout=timeout, done=lambda ending: done(_closing(ending, give_back)))
+            environment.start(event, timeout=timeout, done=done, freed=give_back, told=told)
         except BaseException:
             environment.retire()
             give_back()
             raise
 
-    def _lend(
-        self, pool: Pool, environment: Environment, key: Key, place: Place, *, is_reserved: bool
-    ) -> Callable[[], None]:
+    def _lend(self, pool: Pool, environment: Environment, place: Place, *, is_reserved: bool) -> Callable[[], None]:
         """Count an environment as busy until what is returned is called."""
-        counter = self._provisioned if place == "provisioned" else self._on_demand
+        provisioned = int(place == "provisioned")
         unreserved = int(place == "on-demand" and not is_reserved)
-        counter[(key.account, key.region, key.name)] += 1
-        self._unreserved[(key.account, key.region)] += unreserved
+        pool.function.count(1 - provisioned, provisioned)
+        pool.region.unreserved += unreserved
         pool.busy.add(environment)
-        return functools.partial(self._give_back, pool, environment, counter, key, unreserved)
+        return functools.partial(self._give_back, pool, environment, provisioned, unreserved)
 
     async def _conclude(
         self,
@@ -268,11 +277,9 @@ class Fleet:
         finally:
             give_back()
 
-    def _give_back(
-        self, pool: Pool, environment: Environment, counter: Counter[tuple[str, str, str]], key: Key, unreserved: int
-    ) -> None:
-        counter[(key.account, key.region, key.name)] -= 1
-        self._unreserved[(key.account, key.region)] -= unreserved
+    def _give_back(self, pool: Pool, environment: Environment, provisioned: int, unreserved: int) -> None:
+        pool.function.count(provisioned - 1, -provisioned)
+        pool.region.unreserved -= unreserved
         pool.busy.discard(environment)
         if pool.is_retired or environment.is_retired:
             environment.retire()
@@ -292,7 +299,7 @@ class Fleet:
 
     async def prepare(self, key: Key, blueprint: Blueprint, count: int) -> bool:
         """Have `count` environments initialised and idle, as provisioned concurrency; False when an INIT fails."""
-        pool = self._pools.setdefault(key, Pool())
+        pool = self._pool(key)
         fresh = [
             self._make(key, blueprint, provisioned=True)
             for _ in range(
@@ -310,7 +317,7 @@ class Fleet:
     async def take_snapshot(self, key: Key, blueprint: Blueprint) -> FailedInit | None:
         """Initialise what environments of a version with SnapStart are restored from. What went wrong, if it did."""
         async with self._clock.turn():
-            taken = await self._snapshot(self._pools.setdefault(key, Pool()), key, blueprint)
+            taken = await self._snapshot(self._pool(key), key, blueprint)
         return None if isinstance(taken, Environment) else taken
 
     async def _snapshot(self, pool: Pool, key: Key, blueprint: Blueprint) -> Environment | FailedInit:

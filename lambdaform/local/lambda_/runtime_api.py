@@ -11,6 +11,7 @@ import base64
 import binascii
 import contextlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
@@ -23,6 +24,7 @@ LARGEST_RESPONSE = 6_291_556
 
 _MODE = "lambda-runtime-function-response-mode"
 _PREFIX = "/2018-06-01/runtime/"
+_ENDS = re.compile("[\r\n]")
 _OK = Response(202, b'{"status":"OK"}\n', [("Content-Type", "application/json")])
 
 State = Literal["init", "snapshot", "restore", "waiting", "busy", "answered", "failed"]
@@ -113,7 +115,7 @@ class RuntimeApi:
 
     async def start(self) -> str:
         """Listen; returns `host:port` for AWS_LAMBDA_RUNTIME_API."""
-        self._server = await Server.start(self._dispatch, intakes=self._intake_of)
+        self._server = await Server.start(self._dispatch, intakes=self._intake_of, recalls=True)
         return self._server.address
 
     @property
@@ -129,20 +131,17 @@ class RuntimeApi:
         self._state = "busy"
         self._request_id = event.request_id
         self._reply_target = f"{_PREFIX}invocation/{event.request_id}/response"
-        headers = [
+        connection.answer_ok(
             # Without a content type AWS's client ends in a segmentation fault.
-            ("Content-Type", "application/json"),
-            ("Lambda-Runtime-Aws-Request-Id", event.request_id),
-            ("Lambda-Runtime-Deadline-Ms", str(deadline_ms)),
-            ("Lambda-Runtime-Invoked-Function-Arn", event.function_arn),
-        ]
-        if event.trace:
-            headers.append(("Lambda-Runtime-Trace-Id", event.trace))
-        if event.client_context:
-            headers.append(("Lambda-Runtime-Client-Context", event.client_context))
-        if event.identity:
-            headers.append(("Lambda-Runtime-Cognito-Identity", event.identity))
-        connection.answer(Response(200, event.payload, headers))
+            "Content-Type: application/json\r\n"
+            f"Lambda-Runtime-Aws-Request-Id: {event.request_id}\r\n"
+            f"Lambda-Runtime-Deadline-Ms: {deadline_ms}\r\n"
+            f"Lambda-Runtime-Invoked-Function-Arn: {event.function_arn}\r\n"
+            f"{_field('Lambda-Runtime-Trace-Id', event.trace)}"
+            f"{_field('Lambda-Runtime-Client-Context', event.client_context)}"
+            f"{_field('Lambda-Runtime-Cognito-Identity', event.identity)}",
+            event.payload,
+        )
 
     def restored(self) -> None:
         """Tell a process that waits for it that it has been restored."""
@@ -242,6 +241,13 @@ class _Streaming:
 def _acknowledge(connection: Connection) -> None:
     """Answer a reply, after the turn of the loop in which whoever waits for the reply gets it: they come first."""
     asyncio.get_running_loop().call_soon(connection.answer, _OK)
+
+
+def _field(name: str, value: str | None) -> str:
+    """A header line with a value from outside, which must not begin one of its own."""
+    if not value:
+        return ""
+    return f"{name}: {_ENDS.sub(' ', value)}\r\n"
 
 
 def _read(request: Request) -> tuple[Ask, str] | None:

@@ -50,9 +50,9 @@ class Tail:
         """Whether somebody sees more of the platform than the lines in text."""
         return self.listener is not None or (self._style.format == "JSON" and self._style.system_level == "DEBUG")
 
-    def write(self, text: str) -> None:
-        """Keep one log event."""
-        self._writer.write(text)
+    def write(self, text: str, at: float | None = None) -> None:
+        """Keep one log event, of now or of a moment just past."""
+        self._writer.write(text, at)
         self._lines.append(text)
         self._size += len(text)
         while self._size > _KEPT and len(self._lines) > 1:
@@ -76,12 +76,21 @@ class Tail:
         **named: _Given.kwargs,
     ) -> None:
         """Keep the lines that one of the functions of `platform_log` makes."""
-        now = self.now()
-        for line in make(self._style, now, *given, **named):
-            self.write(line)
+        self.platform_at(self.now(), make, *given, **named)
+
+    def platform_at(
+        self,
+        at: float,
+        make: Callable[Concatenate[Style, float, _Given], Iterator[str]],
+        *given: _Given.args,
+        **named: _Given.kwargs,
+    ) -> None:
+        """As `platform`, of a moment just past."""
+        for line in make(self._style, at, *given, **named):
+            self.write(line, at)
         if self.listener is not None or self.early is not None:
-            for line in make(EVERYTHING, now, *given, **named):
-                self._tell(Told("platform", now, line))
+            for line in make(EVERYTHING, at, *given, **named):
+                self._tell(Told("platform", at, line))
 
     def clear(self) -> None:
         """Begin anew."""

@@ -1,6 +1,14 @@
-"""What an environment tells of its phases, in its log and to whoever listens to its telemetry."""
+"""What an environment tells of its phases, in its log and to whoever listens to its telemetry.
+
+Whoever waits for an answer does not wait for the log: of invocations that are hurried the platform's lines are written
+when a line follows them, or on `catch_up`, with the moments at which they were due.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
 
 from lambdaform.local.clock import iso
 from lambdaform.local.lambda_ import platform_log
@@ -8,6 +16,21 @@ from lambdaform.local.lambda_.blueprint import Blueprint
 from lambdaform.local.lambda_.endings import Status, Turn
 from lambdaform.local.lambda_.invocation import Invocation
 from lambdaform.local.lambda_.tail import Tail
+
+
+@attrs.frozen(eq=False)
+class _Over:
+    """An invocation that is over and not told of yet."""
+
+    invocation: Invocation
+    is_begun: bool
+    """Whether its beginning has been told."""
+    turn: Turn
+    report: platform_log.Report
+    at: float
+    """When it ended, in seconds since the epoch, on the local AWS's clock."""
+    told: Callable[[str], None]
+    """Gets its log."""
 
 
 class Teller:
@@ -20,6 +43,10 @@ class Teller:
         self._initialization = initialization
         self._phase: platform_log.InitPhase = "init"
         self._is_init_done = False
+        self._over: list[_Over] = []
+        """The oldest first."""
+        self._begun: Invocation | None = None
+        """The one at work, where its beginning is not told yet."""
 
     def init_begins(self, phase: platform_log.InitPhase) -> None:
         """INIT begins, or is repeated within an invocation."""
@@ -88,15 +115,49 @@ class Teller:
         )
         self._log.early = None
 
+    def function(self, text: str) -> None:
+        """A line of the function's."""
+        if self._over or self._begun is not None:
+            self.catch_up()
+        self._log.function(text)
+
     def begins(self, invocation: Invocation) -> None:
         """An invocation begins."""
-        self._log.platform(
+        self._log.platform_at(
+            invocation.at,
             platform_log.start,
             request_id=invocation.event.request_id,
             version=self._blueprint.version,
             function_arn=invocation.event.function_arn,
             trace=invocation.event.trace,
         )
+
+    def begins_hurried(self, invocation: Invocation) -> None:
+        """An invocation begins that is hurried; its log is a new one."""
+        self._begun = invocation
+
+    def ends_hurried(
+        self, invocation: Invocation, turn: Turn, report: platform_log.Report, told: Callable[[str], None]
+    ) -> None:
+        """It is over. `told` gets its log once it is written."""
+        self._over.append(_Over(invocation, self._begun is None, turn, report, self._log.now(), told))
+        self._begun = None
+        if self._log.is_detailed:
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Write what is due."""
+        over, self._over = self._over, []
+        for each in over:
+            if not each.is_begun:
+                self._log.clear()
+                self.begins(each.invocation)
+            self._ends(each.invocation, each.turn, each.report, each.at)
+            each.told(self._log.text())
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            self._log.clear()
+            self.begins(begun)
 
     def is_done(self, invocation: Invocation, status: Status = "success", error_type: str | None = None) -> None:
         """The runtime is done with an invocation. Told once, where anybody sees it."""
@@ -115,8 +176,13 @@ class Teller:
 
     def ends(self, invocation: Invocation, turn: Turn, report: platform_log.Report) -> None:
         """An invocation is over, extensions and all."""
+        if self._begun is not None:
+            self.catch_up()
+        self._ends(invocation, turn, report, self._log.now())
+
+    def _ends(self, invocation: Invocation, turn: Turn, report: platform_log.Report, at: float) -> None:
         self.is_done(invocation, report.status, report.error_type)
         if turn == "timeout":
             text = f"{invocation.event.request_id} Task timed out after {invocation.timeout:.2f} seconds"
-            self._log.write(f"{iso(self._log.now())} {text}\n\n")
-        self._log.platform(platform_log.end, report)
+            self._log.write(f"{iso(at)} {text}\n\n", at)
+        self._log.platform_at(at, platform_log.end, report)

@@ -91,9 +91,9 @@ class Writer:
         self._key = key
         self._stream = stream
 
-    def write(self, text: str) -> None:
-        """Keep one event, now."""
-        self._store.write(self._key, self._stream, text)
+    def write(self, text: str, at: float | None = None) -> None:
+        """Keep one event, of now or of a moment just past (seconds since the epoch)."""
+        self._store.write(self._key, self._stream, text, at)
 
 
 class LogStore:
@@ -110,8 +110,8 @@ class LogStore:
         """A way to write into a stream, whether it exists yet or not."""
         return Writer(self, (account, region, group), stream)
 
-    def write(self, key: Key, stream: str, text: str) -> None:
-        """Keep an event; group and stream are made where they are missing."""
+    def write(self, key: Key, stream: str, text: str, at: float | None = None) -> None:
+        """Keep an event, of now or of `at`; group and stream are made where they are missing."""
         now = self.milliseconds()
         group = self._groups.get(key)
         if group is None:
@@ -119,7 +119,7 @@ class LogStore:
         place = group.streams.get(stream)
         if place is None:
             place = group.streams[stream] = Stream(stream, now)
-        self._append(group, place, now, text, now)
+        self._append(group, place, now if at is None else int(at * 1000), text, now)
 
     def append(self, group: Group, stream: Stream, timestamp: int, text: str) -> None:
         """Keep an event of a stream that is there."""
