@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Literal, cast
 
 import attrs
@@ -73,14 +73,12 @@ class Ending:
     """Whether the payload was handed on in pieces, where somebody takes them."""
     log: str
     report: platform_log.Report | None
-    """None where `close` is still to be called."""
+    """None where the environment is not done with it."""
     was_cold: bool
     overhead: float | None = None
     """Milliseconds that extensions took after the runtime was done, where there are any."""
     rest: Awaitable[Ending] | None = None
     """What is to be done before an environment with extensions is free; gives the same with its whole log."""
-    close: Callable[[], Ending] | None = None
-    """What is to be done once the answer is on its way, before the environment is free; gives the same, whole."""
 
 
 def answer_of(

@@ -251,13 +251,10 @@ class Environment:
         self._enter("ready")
         return None
 
-    async def invoke(
-        self, event: Event, *, timeout: float, strike: Strike | None = None, is_hurried: bool = False
-    ) -> Ending:
+    async def invoke(self, event: Event, *, timeout: float, strike: Strike | None = None) -> Ending:
         """Serve one event. Always ends within the initialisation limit and `timeout` (seconds).
 
-        What is struck by a declared fault ends so before the handler has seen the event. Who is hurried gets an answer
-        first, and calls `close` of the ending when it is on its way.
+        What is struck by a declared fault ends so before the handler has seen the event.
         """
         self._wake()
         if self._is_settling and self.is_ready:
@@ -282,7 +279,7 @@ class Environment:
         else:
             self._deliver(invocation)
         turn = await self._turns.wait(invocation.left)
-        return self._answered(invocation, turn) if is_hurried else self._end(invocation, turn)
+        return self._end(invocation, turn)
 
     def start(
         self,
@@ -293,7 +290,7 @@ class Environment:
         freed: Callable[[], None],
         told: Callable[[Ending], None],
     ) -> None:
-        """As `invoke` for who is hurried, where `is_at_hand`.
+        """As `invoke`, where `is_at_hand`, for who is hurried: the answer comes before all else.
 
         `done` gets the ending the moment it is known, `freed` is called when the environment is free, and `told` gets
         the ending with its log once that is written: `catch_up` sees to it.
@@ -377,14 +374,6 @@ class Environment:
         if self._company is not None:
             self._company.invoke(invocation.event, deadline_ms=deadline_ms)
         self._api.deliver(invocation.event, deadline_ms=deadline_ms)
-
-    def _answered(self, invocation: Invocation, turn: Turn) -> Ending:
-        """The answer first, where there is one and nothing else to wait for."""
-        if turn != "ready" or self._company is not None or not self.is_ready:
-            return self._end(invocation, turn)
-        answer = self._answer(invocation, turn)
-        close = functools.partial(self._end, invocation, turn, answer)
-        return invocation.ending(answer, None, log="", close=close)
 
     def _strike(self, strike: Strike, invocation: Invocation) -> None:
         """Let a declared fault happen."""
@@ -533,7 +522,7 @@ class Environment:
 
     # INVOKE
 
-    def _end(self, invocation: Invocation, turn: Turn, answer: Answer | None = None) -> Ending:
+    def _end(self, invocation: Invocation, turn: Turn) -> Ending:
         """Turn what happened into the invocation's answer, write the closing log lines, and rest or reset.
 
         Where there are extensions all but the answer follows when they are done.
@@ -542,7 +531,7 @@ class Environment:
         took = invocation.took(turn)
         if turn == "exited" and self._reply is not None and self._reply.error_type is None:
             turn = "ready"  # it answered and left: the answer counts
-        answer = answer or self._answer(invocation, turn)
+        answer = self._answer(invocation, turn)
         report = self._report(invocation, answer, took)
         if self._company is not None:
             ending = invocation.ending(answer, report, log=self._log.text())

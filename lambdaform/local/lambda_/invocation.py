@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import attrs
 
@@ -84,9 +83,7 @@ class Invocation:
             trace=self.event.trace,
         )
 
-    def ending(
-        self, answer: Answer, report: Report | None, *, log: str, close: Callable[[], Ending] | None = None
-    ) -> Ending:
+    def ending(self, answer: Answer, report: Report | None, *, log: str) -> Ending:
         """What it came to."""
         is_streamed = self.reply is not None and self.reply.is_streamed and self.event.sink is not None
         return Ending(
@@ -98,7 +95,6 @@ class Invocation:
             log=log,
             report=report,
             was_cold=self.was_cold,
-            close=close,
         )
 
     def took(self, turn: Turn) -> float:

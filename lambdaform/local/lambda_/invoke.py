@@ -41,7 +41,6 @@ async def invoke(plane: Plane, invoking: Invoking, call: Call) -> Mapping[str, J
         trace=trace,
         client_context=_client_context(call),
         is_rated=True,
-        is_hurried=not wants_log,
     )
     return {
         "StatusCode": 200,

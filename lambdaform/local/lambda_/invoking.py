@@ -205,12 +205,11 @@ class Invoking:
         client_context: str | None = None,
         sink: Callable[[bytes, str], None] | None = None,
         is_rated: bool = False,
-        is_hurried: bool = False,
     ) -> Ran:
         """Run a version once; `sink` gets the pieces of an answer that is streamed, with its content type.
 
-        Requests from outside are `is_rated`: so many are let in within a second. Who is hurried wants the answer and
-        not the log, and gets it before the invocation is noted. Raises `AwsFault` when it does not run at all.
+        Requests from outside are `is_rated`: so many are let in within a second. Raises `AwsFault` when it does not run
+        at all.
         """
         function, version = target.function, target.version
         if version.state in ("Pending", "Failed"):
@@ -254,7 +253,6 @@ class Invoking:
                 is_reserved=function.reserved_concurrency is not None,
                 strike=strike,
                 lasts=lasts,
-                is_hurried=is_hurried and not self._is_virtual,
             )
         except RestoreFailed as failed:
             self._traced(run).details["error"] = str(failed)
@@ -270,7 +268,7 @@ class Invoking:
         done: Callable[[Ran], None],
         failed: Callable[[Exception], None],
     ) -> bool:
-        """As `run` for a request from outside that is hurried, where nothing has to be waited for before the handler.
+        """As `run` for a request from outside, hurried: where nothing has to be waited for before the handler.
 
         `done` is called the moment it has answered, `failed` with what went wrong here, which is a bug. False, and
         nothing done, wherever something has to be waited for.
@@ -383,18 +381,12 @@ class Invoking:
 
     def _end(self, run: _Run, ending: Ending) -> Ran:
         """Note how it ended, now or as soon as that is known."""
-        if ending.close is not None:
-            # Whoever asks later what has happened is read after this.
-            asyncio.get_running_loop().call_soon(self._note_closed, run, ending.close)
-        elif ending.rest is None:
+        if ending.rest is None:
             self._note(run, ending)
         else:
             self._plane.clock.run(self._note_later(run, ending.rest))
         self._traced(run).details["error"] = error_of(ending)
         return _ran(run, ending)
-
-    def _note_closed(self, run: _Run, close: Callable[[], Ending]) -> None:
-        self._note(run, close())
 
     async def _note_later(self, run: _Run, rest: Awaitable[Ending]) -> None:
         self._note(run, await rest)

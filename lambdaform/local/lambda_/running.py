@@ -171,15 +171,13 @@ class Fleet:
         is_reserved: bool,
         strike: Strike | None = None,
         lasts: float = 0.0,
-        is_hurried: bool = False,
     ) -> Ending:
         """Serve one admitted event in an idle environment, or in a new one. Raises `OSError` when none can be made.
 
         Where extensions go on after the answer, `rest` of what is returned is what it comes to in the end, without
         being waited for. A test may have declared a fault that strikes it, and how many seconds it `lasts` on the local
         AWS's clock.
-        Who is hurried calls `close` of what is returned, if it has one, in the same turn of the loop or the next: only
-        then the environment is free. Raises `RestoreFailed` when it cannot be restored from its version's snapshot.
+        Raises `RestoreFailed` when it cannot be restored from its version's snapshot.
         """
         pool = self._pool(key)
         self._recycle(pool)
@@ -194,9 +192,7 @@ class Fleet:
             async with self._clock.turn():
                 if environment.is_to_be_restored:
                     await self._restore(pool, key, environment)
-                ending = await environment.invoke(
-                    event, timeout=blueprint.timeout, strike=strike, is_hurried=is_hurried and not lasts
-                )
+                ending = await environment.invoke(event, timeout=blueprint.timeout, strike=strike)
                 if ending.rest is not None and not self._is_swept:
                     ending = await ending.rest  # under a virtual clock nothing else happens meanwhile
             if lasts:
@@ -206,7 +202,8 @@ class Fleet:
             give_back()
             raise
         if ending.rest is None:
-            return _closing(ending, give_back)
+            give_back()
+            return ending
         whole: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._clock.run(self._conclude(ending.rest, whole, environment, give_back))
         return attrs.evolve(ending, rest=whole)
@@ -460,20 +457,3 @@ class Fleet:
         for environment in expired(pool.idle, self._clock.now() - IDLE_LIFE):
             pool.idle.remove(environment)
             environment.retire()
-
-
-def _closing(ending: Ending, give_back: Callable[[], None]) -> Ending:
-    """An ending whose environment is free now, or as soon as it is closed."""
-    close = ending.close
-    if close is None:
-        give_back()
-        return ending
-
-    def closed() -> Ending:
-        try:
-            return close()
-        finally:
-            give_back()
-
-    ending.close = closed
-    return ending
