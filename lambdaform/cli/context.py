@@ -31,6 +31,8 @@ class Options:
     endpoint_url: str | None = None
     quiet: bool = False
     verbose: bool = False
+    made: list[Any] = attrs.field(factory=list[Any])
+    """What commands have made that is large; it lasts as long as the process."""
 
     def say(self, message: str) -> None:
         """Talk, on stderr."""
@@ -60,13 +62,15 @@ class Options:
                 hint="give --region, set AWS_REGION, or write default_region = ... in the stack",
             )
         instance = self.stack(self.stage or os.environ.get("LAMBDAFORM_STAGE"), region)
-        return Deployment(
+        deployment = Deployment(
             instance.graph(),
             project_root(self.stack.source_file()),
             account=self.stack.account if endpoint is None else None,
             endpoint=state_endpoint or endpoint,
             say=self.say,
         )
+        self.made.append(deployment)
+        return deployment
 
     def endpoint(self) -> str | None:
         """What stands in for AWS, by flag or environment."""

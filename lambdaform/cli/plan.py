@@ -39,7 +39,8 @@ def _run(options: Options, given: dict[str, Any], *, verbose: bool) -> None:
     else:
         deployment = options.deployment()
     packages = checked(options, deployment, as_json=as_json)
-    plan, _ = deployment.plan(packages, targets=frozenset(given["target"]), delete_data=given["delete_data"])
+    plan, state = deployment.plan(packages, targets=frozenset(given["target"]), delete_data=given["delete_data"])
+    options.made.append((plan, state))
     if as_json or given["out"] is not None:
         plan = deployment.pinned(plan, packages)
     if given["out"] is not None:
