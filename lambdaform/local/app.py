@@ -292,8 +292,10 @@ class LocalAws:
         """Write everything to the folder of `Options.persist`, if there is one. Raises `LambdaformError`."""
         if self._persistence is None:
             return
+        self.invoking.catch_up()
         await self.metrics.hand_over()
         services = await self.data.save()
+        self.invoking.catch_up()
         state = _Kept(
             Checkpoint(
                 now=self.clock.now(),
@@ -367,6 +369,7 @@ class LocalAws:
     async def checkpoint(self) -> None:
         """Remember the state of every service; `restore` goes back to it. There is one checkpoint, the last."""
         await self.data.checkpoint()
+        self.invoking.catch_up()
         self._checkpoint = Checkpoint(
             now=self.clock.now(),
             ids=self.ids.checkpoint(),
@@ -386,6 +389,7 @@ class LocalAws:
             # The same test takes the same course from here, whatever ran before it.
             await self.clock.rewind(kept.now)
             self.ids.restore(kept.ids)
+        self.invoking.catch_up()
         self.store.restore(kept.store)  # before the pollers, which ask for their functions
         self.logs.restore(kept.logs)
         self.plumbing.restore(kept.plumbing)
@@ -402,6 +406,7 @@ class LocalAws:
         if isinstance(self.clock, VirtualClock):
             await self.clock.rewind(EPOCH)
             self.ids.restore(SeededIds().checkpoint())
+        self.invoking.catch_up()
         self.store.restore(Store().checkpoint())
         self.logs.reset()
         self.plumbing.reset()

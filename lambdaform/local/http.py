@@ -7,6 +7,7 @@ bare asyncio protocol because it is the hot path of every invocation. It knows n
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import sys
 import traceback
@@ -25,6 +26,7 @@ _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _WITHOUT_BODY = frozenset({204, 304})
 _READ_AHEAD = 16
 _RECALLED = 16
+_PLAIN = re.compile(rb"(GET|POST) (/[!-~]*) HTTP/1\.1")
 _MEANT = frozenset({"expect", "transfer-encoding", "connection", "upgrade"})
 """Headers that say how the rest of a request is to be read."""
 _SERVER = "lambdaform"
@@ -288,21 +290,25 @@ class Connection(asyncio.Protocol):
     def _take_recalled(self, recalled: Mapping[bytes, tuple[Mapping[str, str], int]], data: bytes) -> bool:
         """Take a whole request whose header lines need not be read again; False, and nothing done, for any other."""
         line, end = data.find(b"\r\n"), data.find(b"\r\n\r\n")
-        known = recalled.get(data[line:end])
+        known = recalled.get(data[line:end]) if end > line else None
         if known is None or len(data) != end + 4 + known[1] or self._current is not None or not self._is_between:
             return False
-        first = data[:line].decode("latin-1").split(" ")
-        if len(first) != 3 or first[2] != "HTTP/1.1":
+        first = _PLAIN.fullmatch(data, 0, line)
+        if first is None:
             return False
-        request = Request(first[0], first[1], known[0], data[end + 4 :], self._peer)
-        if self._intakes is not None and self._intakes(self, request) is not None:
-            return False
-        self._hand_out(request, True)
+        request = Request(first[1].decode(), first[2].decode(), known[0], data[end + 4 :], self._peer)
+        intake = self._intakes(self, request) if self._intakes is not None else None
+        if intake is None:
+            self._hand_out(request, True)
+            return True
+        self._current, self._keep_alive, self._chunked = request, True, False
+        intake.piece(request.body)
+        intake.end({})
         return True
 
     def _recall_later(self, recalled: dict[bytes, tuple[Mapping[str, str], int]], data: bytes) -> None:
         line, end = data.find(b"\r\n"), data.find(b"\r\n\r\n")
-        if len(data) == end + 4 + self._body_size and len(recalled) < _RECALLED:
+        if end > line and len(data) == end + 4 + self._body_size and len(recalled) < _RECALLED:
             recalled[data[line:end]] = self._headers, self._body_size
 
     def _hand_out(self, request: Request, keep_alive: bool) -> None:

@@ -40,6 +40,7 @@ class Step:
     """One thing that happened."""
 
     number: int
+    """In the order in which steps were noted: that of `at`, but for what was noted some milliseconds later."""
     causes: tuple[int, ...]
     """The numbers of the steps that brought it about; none for what came from outside."""
     what: What

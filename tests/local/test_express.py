@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -305,6 +307,52 @@ def test_who_looks_finds_the_log_of_every_answer_before(aws: Aws, function: Make
     moments = [each["timestamp"] for each in written]
     assert moments == sorted(moments)
     assert len(records(aws, name)) == 13
+
+
+def test_the_log_of_an_answer_is_written_without_anybody_looking(aws: Aws, awslambda: Any, function: Maker) -> None:
+    """The server is not asked for anything before the lines have come through a subscription."""
+    ear = socket.create_server(("127.0.0.1", 0))
+    ear.settimeout(20)
+    told = function(
+        "import base64, gzip, json, socket\n"
+        "def handler(event, context):\n"
+        "    data = json.loads(gzip.decompress(base64.b64decode(event['awslogs']['data'])))\n"
+        f"    with socket.create_connection(('127.0.0.1', {ear.getsockname()[1]})) as mouth:\n"
+        "        mouth.sendall(''.join(each['message'] for each in data['logEvents']).encode())\n"
+    )
+    name = function(ECHO)
+    post(aws, name, b"{}")
+    arn = awslambda.get_function(FunctionName=told)["Configuration"]["FunctionArn"]
+    awslambda.add_permission(
+        FunctionName=told, StatementId="logs", Action="lambda:InvokeFunction", Principal="logs.amazonaws.com"
+    )
+    aws.client("logs").put_subscription_filter(
+        logGroupName=f"/aws/lambda/{name}", filterName="all", filterPattern="REPORT", destinationArn=arn
+    )
+    _, headers, _ = post(aws, name, b"{}")
+
+    with ear, ear.accept()[0] as heard:
+        said = heard.makefile("rb").read().decode()
+    assert f"REPORT RequestId: {headers['x-amzn-RequestId']}" in said
+
+
+def test_answers_to_several_clients_are_all_noted_for_who_looks(aws: Aws, function: Maker) -> None:
+    name = function(
+        "import time\n"
+        "def handler(event, context):\n"
+        "    end = time.monotonic() + event\n"
+        "    while time.monotonic() < end:\n"
+        "        pass\n"
+    )
+
+    def call(number: int) -> str:
+        # About as long as what is due may wait: the two come together in all orders.
+        return post(aws, name, str(0.008 + number % 5 / 1000).encode())[1]["x-amzn-RequestId"]
+
+    with ThreadPoolExecutor(3) as clients:
+        for turn in range(12):
+            answered = set(clients.map(call, range(turn, turn + 6)))
+            assert answered <= {each["request_id"] for each in records(aws, name)}
 
 
 def test_a_function_at_work_has_begun_in_its_log_and_causes_what_it_sends(aws: Aws, function: Maker) -> None:

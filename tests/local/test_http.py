@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import pytest
 
-from lambdaform.local.http import Handler, Request, Response, Server, answering
+from lambdaform.local.http import Connection, Handler, Intakes, Request, Response, Server, answering
 
 
 async def echo(request: Request) -> Response:
@@ -195,6 +195,52 @@ def conversation(*pieces: bytes) -> list[bytes]:
     return asyncio.run(run())
 
 
+def recalling(*pieces: bytes, intakes: Intakes | None = None) -> tuple[list[Request], bytes]:
+    """The requests that a connection which recalls header lines hands out for what it receives, and what it sends."""
+    requests: list[Request] = []
+
+    def dispatch(connection: Connection, request: Request) -> None:
+        requests.append(request)
+        connection.answer(Response(200, b""))
+
+    connection, wire = Connection(dispatch, intakes=intakes, recalls=True), Wire()
+    connection.connection_made(wire)
+    for piece in pieces:
+        connection.data_received(piece)
+    return requests, bytes(wire.sent)
+
+
+class Wire(asyncio.Transport):
+    """Keeps what is sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = bytearray()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent += data
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+
+class Taken:
+    """Takes a body as it comes."""
+
+    def __init__(self) -> None:
+        self.body = b""
+        self.is_whole = False
+
+    def piece(self, data: bytes) -> None:
+        self.body += data
+
+    def end(self, trailers: Mapping[str, str]) -> None:
+        self.is_whole = True
+
+
 HEAD = b"POST /%d HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nContent-Length: 6\r\n\r\n"
 
 
@@ -227,3 +273,46 @@ def test_known_header_lines_of_a_malformed_request_do_not_make_it_whole() -> Non
             server.close()
 
     assert asyncio.run(run()).startswith(b"HTTP/1.1 400 ")
+
+
+def test_header_lines_that_come_again_are_not_read_again() -> None:
+    requests, _ = recalling(*(HEAD % number + b"abcdef" for number in range(3)))
+
+    assert requests[1].headers is requests[2].headers
+
+
+@pytest.mark.parametrize("field", [b"Expect: 100-continue", b"Connection: keep-alive", b"Connection: close"])
+def test_header_lines_that_say_how_to_go_on_are_read_each_time(field: bytes) -> None:
+    request = b"POST / HTTP/1.1\r\nHost: x\r\n" + field + b"\r\nContent-Length: 1\r\n\r\na"
+    requests, sent = recalling(request, request)
+
+    assert requests[0].headers is not requests[-1].headers or field.endswith(b"close")
+    assert sent.count(b"100 Continue") == (2 if field.startswith(b"Expect") else 0)
+    assert (b"Connection: close" in sent) == field.endswith(b"close")
+
+
+def test_a_part_of_a_request_with_known_header_lines_is_not_taken_for_one() -> None:
+    whole = b"POST / HTTP/1.1\r\nContent-Length: 33\r\n\r\n" + b"x" * 33
+    requests, _ = recalling(whole, whole[:36], whole[36:])
+
+    assert [len(each.body) for each in requests] == [33, 33]
+
+
+@pytest.mark.parametrize("first", [b"FOO! / HTTP/1.1", b"GET  HTTP/1.1", b"POST /a b HTTP/1.1"])
+def test_known_header_lines_make_no_malformed_request_right(first: bytes) -> None:
+    requests, sent = recalling(HEAD % 0 + b"abcdef", (HEAD % 1).replace(b"POST /1 HTTP/1.1", first) + b"abcdef")
+
+    assert len(requests) == 1
+    assert sent.count(b"HTTP/1.1 400 ") == 1
+
+
+def test_a_body_that_is_taken_as_it_comes_is_so_with_known_header_lines_as_well() -> None:
+    taken = Taken()
+    requests, _ = recalling(
+        HEAD % 0 + b"abcdef",
+        HEAD % 1 + b"ghijkl",
+        intakes=lambda connection, request: taken if request.target == "/1" else None,
+    )
+
+    assert [each.target for each in requests] == ["/0"]
+    assert (taken.body, taken.is_whole) == (b"ghijkl", True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Literal, cast
 
 import attrs
@@ -79,6 +79,20 @@ class Ending:
     """Milliseconds that extensions took after the runtime was done, where there are any."""
     rest: Awaitable[Ending] | None = None
     """What is to be done before an environment with extensions is free; gives the same with its whole log."""
+
+
+@attrs.frozen(eq=False)
+class Hurried:
+    """Who waits for an answer that comes before all else."""
+
+    done: Callable[[Ending], None]
+    """Gets the ending the moment it is known, as far as it is."""
+    failed: Callable[[Exception], None]
+    """Gets what went wrong here instead, which is a bug."""
+    freed: Callable[[], None]
+    """Called when the environment is free again."""
+    told: Callable[[Ending], None]
+    """Gets the whole ending when its log is written."""
 
 
 def answer_of(

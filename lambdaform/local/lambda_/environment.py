@@ -24,7 +24,16 @@ from lambdaform.local.lambda_ import platform_log
 from lambdaform.local.lambda_.blueprint import Blueprint, LogWriter
 from lambdaform.local.lambda_.company import Company
 from lambdaform.local.lambda_.cpu import Shares
-from lambdaform.local.lambda_.endings import Answer, Ending, FailedInit, Turn, answer_of, error_type_of, failure_of
+from lambdaform.local.lambda_.endings import (
+    Answer,
+    Ending,
+    FailedInit,
+    Hurried,
+    Turn,
+    answer_of,
+    error_type_of,
+    failure_of,
+)
 from lambdaform.local.lambda_.invocation import Invocation, Start
 from lambdaform.local.lambda_.phases import RESTORE_LIMIT, Phase, Phases, init_limit
 from lambdaform.local.lambda_.processes import Process, Starter
@@ -281,20 +290,8 @@ class Environment:
         turn = await self._turns.wait(invocation.left)
         return self._end(invocation, turn)
 
-    def start(
-        self,
-        event: Event,
-        *,
-        timeout: float,
-        done: Callable[[Ending], None],
-        freed: Callable[[], None],
-        told: Callable[[Ending], None],
-    ) -> None:
-        """As `invoke`, where `is_at_hand`, for who is hurried: the answer comes before all else.
-
-        `done` gets the ending the moment it is known, `freed` is called when the environment is free, and `told` gets
-        the ending with its log once that is written: `catch_up` sees to it.
-        """
+    def start(self, event: Event, *, timeout: float, hurried: Hurried) -> None:
+        """As `invoke`, where `is_at_hand`, for who is hurried; `catch_up` sees to it that the log is written."""
         self._sandbox.wake()
         self.served += 1
         self._enter("invoke")
@@ -303,36 +300,35 @@ class Environment:
         self._reply = None
         self._turns.begin()
         self._deliver(invocation)
-        self._turns.then(timeout, functools.partial(self._came, invocation, done, freed, told))
+        self._turns.then(timeout, functools.partial(self._came, invocation, hurried))
 
-    def _came(
-        self,
-        invocation: Invocation,
-        done: Callable[[Ending], None],
-        freed: Callable[[], None],
-        told: Callable[[Ending], None],
-        turn: Turn,
-    ) -> None:
-        if turn != "ready" or not self.is_ready:
-            ending = self._end(invocation, turn)
-            freed()
-            done(ending)
-            told(ending)
-            return
-        answer = self._answer(invocation, turn)
-        self._loop.call_soon(self._put_down, invocation, answer, freed, told)
-        done(invocation.ending(answer, None, log=""))
+    def _came(self, invocation: Invocation, hurried: Hurried, turn: Turn) -> None:
+        try:
+            if turn == "ready" and self.is_ready:
+                answer = self._answer(invocation, turn)
+                self._loop.call_soon(self._put_down, invocation, answer, hurried)
+                ending = invocation.ending(answer, None, log="")
+            else:
+                ending = self._end(invocation, turn)
+                hurried.freed()
+                hurried.told(ending)
+        except Exception as error:  # noqa: BLE001 - whoever waits for an answer gets one
+            self.retire(at_once=True)
+            hurried.freed()
+            hurried.failed(error)
+        else:
+            hurried.done(ending)
 
-    def _put_down(
-        self, invocation: Invocation, answer: Answer, freed: Callable[[], None], told: Callable[[Ending], None]
-    ) -> None:
+    def _put_down(self, invocation: Invocation, answer: Answer, hurried: Hurried) -> None:
         """Be free again after an answer that is on its way."""
+
+        def told(log: str) -> None:
+            hurried.told(invocation.ending(answer, report, log=log))
+
         try:
             self._sandbox.drain()
             report = self._report(invocation, answer, invocation.took("ready"))
-            self._teller.ends_hurried(
-                invocation, "ready", report, lambda log: told(invocation.ending(answer, report, log=log))
-            )
+            self._teller.ends_hurried(invocation, "ready", report, told)
             self._start = Start()
             if self.is_ready:
                 self._enter("ready")
@@ -341,14 +337,14 @@ class Environment:
                 self._enter("reset")
             self.idle_since = self._now()
         finally:
-            freed()
+            hurried.freed()
 
     def catch_up(self) -> None:
         """Write what of the log is due of those who were hurried."""
         self._teller.catch_up()
 
     def _look(self) -> int:
-        """What is seen every few milliseconds while an event is at work: the bytes held."""
+        """The bytes held; asked for every few milliseconds while an event is at work, which is when a log is due."""
         self._teller.catch_up()
         return self._sandbox.memory()
 

@@ -62,12 +62,13 @@ class Express:
         """Take a request, or hand it on."""
         try:
             is_taken = self._is_taken(connection, request)
+            if not is_taken:
+                self._invoking.catch_up()  # whoever asks sees all that was answered before
         except Exception as error:  # noqa: BLE001 - nothing a request does may end the process
             print_failure(error, request)
             connection.answer(_FAILURE)
         else:
             if not is_taken:
-                self._invoking.catch_up()  # whoever asks sees all that was answered before
                 self._otherwise(connection, request)
 
     def _is_taken(self, connection: Connection, request: Request) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
-from lambdaform.local.clock import VirtualClock
+from lambdaform.local.clock import VirtualClock, report_bug
 from lambdaform.local.faults import Faults
 from lambdaform.local.lambda_.admission import (
     ACCOUNT_CONCURRENCY,
@@ -22,7 +22,7 @@ from lambdaform.local.lambda_.admission import (
     Reason,
 )
 from lambdaform.local.lambda_.blueprints import Blueprints
-from lambdaform.local.lambda_.endings import Ending, error_of
+from lambdaform.local.lambda_.endings import Ending, Hurried, error_of
 from lambdaform.local.lambda_.environment import Environment
 from lambdaform.local.lambda_.metrics import Metrics, Unit
 from lambdaform.local.lambda_.naming import LATEST, Reference, is_version, refer
@@ -301,18 +301,29 @@ class Invoking:
                 done(_ran(run, ending))
             except Exception as error:  # noqa: BLE001 - whoever waits for an answer gets one
                 failed(error)
-            del self._hurried[run]
-            self._fall_behind(environment)
 
-        fleet.start(
-            key,
-            environment,
-            event,
-            timeout=blueprint.timeout,
-            is_reserved=function.reserved_concurrency is not None,
-            done=ended,
-            told=functools.partial(self._note, run),
-        )
+        def freed() -> None:
+            if self._hurried.pop(run, None) is not None:
+                self._fall_behind(environment)
+
+        def told(ending: Ending) -> None:
+            try:
+                self._note(run, ending)
+            except Exception as error:  # noqa: BLE001 - others are told of as well
+                report_bug(error)
+
+        try:
+            fleet.start(
+                key,
+                environment,
+                event,
+                timeout=blueprint.timeout,
+                is_reserved=function.reserved_concurrency is not None,
+                hurried=Hurried(ended, failed, freed, told),
+            )
+        except BaseException:
+            self._hurried.pop(run, None)
+            raise
         return True
 
     def _fall_behind(self, environment: Environment) -> None:

@@ -29,7 +29,7 @@ from lambdaform.local.lambda_.admission import (
 from lambdaform.local.lambda_.anticipation import MOST
 from lambdaform.local.lambda_.blueprint import Blueprint, LogWriter
 from lambdaform.local.lambda_.cpu import Shares
-from lambdaform.local.lambda_.endings import Ending, FailedInit, Turn
+from lambdaform.local.lambda_.endings import Ending, FailedInit, Hurried, Turn
 from lambdaform.local.lambda_.environment import Environment, Initialization
 from lambdaform.local.lambda_.launching import Launch
 from lambdaform.local.lambda_.pools import (
@@ -231,18 +231,21 @@ class Fleet:
         *,
         timeout: float,
         is_reserved: bool,
-        done: Callable[[Ending], None],
-        told: Callable[[Ending], None],
+        hurried: Hurried,
     ) -> None:
-        """As `serve` for who is hurried, in the environment that is `at_hand`.
-
-        `done` gets the ending, and `told` the whole of it when its log is written.
-        """
+        """As `serve` for who is hurried, in the environment that is `at_hand`."""
         pool = self._pools[key]
         pool.idle.remove(environment)
         give_back = self._lend(pool, environment, "on-demand", is_reserved=is_reserved)
+
+        def freed() -> None:
+            give_back()
+            hurried.freed()
+
         try:
-            environment.start(event, timeout=timeout, done=done, freed=give_back, told=told)
+            environment.start(
+                event, timeout=timeout, hurried=Hurried(hurried.done, hurried.failed, freed, hurried.told)
+            )
         except BaseException:
             environment.retire()
             give_back()
@@ -275,6 +278,8 @@ class Fleet:
             give_back()
 
     def _give_back(self, pool: Pool, environment: Environment, provisioned: int, unreserved: int) -> None:
+        if environment not in pool.busy:
+            return
         pool.function.count(provisioned - 1, -provisioned)
         pool.region.unreserved -= unreserved
         pool.busy.discard(environment)

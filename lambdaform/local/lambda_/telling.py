@@ -147,8 +147,8 @@ class Teller:
 
     def catch_up(self) -> None:
         """Write what is due."""
-        over, self._over = self._over, []
-        for each in over:
+        while self._over:
+            each = self._over.pop(0)
             if not each.is_begun:
                 self._log.clear()
                 self.begins(each.invocation)
