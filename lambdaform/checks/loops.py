@@ -65,6 +65,10 @@ def edges(view: View) -> Edges:
     return found
 
 
+def _allows(allowed: str, action: str) -> bool:
+    return allowed == action or ("*" in allowed and fnmatchcase(action, allowed))
+
+
 def _from_functions(view: View) -> Iterator[tuple[str, Edge]]:
     for function in view.functions:
         for grant in grants_of(function):
@@ -72,7 +76,7 @@ def _from_functions(view: View) -> Iterator[tuple[str, Edge]]:
                 continue
             end = _end_of(view, grant.target)
             for action, verb, part in _MAKES:
-                if end is not None and any(fnmatchcase(action, allowed) for allowed in grant.actions):
+                if end is not None and any(_allows(allowed, action) for allowed in grant.actions):
                     yield function.address, Edge(f"{end}#{part}" if part else end, verb)
         logging = cast(dict[str, Any], function.props.get("logging") or {})
         if (end := _end(view, logging.get("group"))) is not None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Json = Any
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class Options:
     """Options of the program itself."""
 

@@ -7,7 +7,6 @@ under the build's prefix. Its hash is over that list, so it is known before any 
 from __future__ import annotations
 
 import threading
-import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import attrs
 
 from lambdaform.model.code import Build, Code, Package, PythonCode
 from lambdaform.model.problem import Invalid, LambdaformError, Problem, Severity
-from lambdaform.packaging.archive import copy_archive, write_archive
 from lambdaform.packaging.requirements import needs_installing, target_of
 from lambdaform.packaging.source import Entry, Item, contents_hash, folder_items, packed, zip_items
 from lambdaform.packaging.wheels import Wheels
@@ -105,6 +103,11 @@ class Packager:
         package = made.package
         if package.archive is not None:
             return package
+        # Not needed for a plan, nor to check.
+        import zlib
+
+        from lambdaform.packaging.archive import copy_archive, write_archive
+
         if made.ready_made is not None:
             target = self._cache / "archives" / f"{package.hash[:40]}.jar"
             if not target.exists():
