@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 def deploy(options: Options, /, plan_file: Path | None, outputs_file: Path | None, **given: Any) -> None:
     """Make it as declared: shows the plan, asks, and applies it. With a saved plan, exactly that one.
 
-    What holds data (tables, buckets, streams, queues) and is declared no more is kept unless --delete-data is given.
+    What holds data (tables, buckets, streams, queues) and is declared no more is kept unless --delete-data is given;
+    where a change would replace it, nothing is deployed.
     """
     take_shared(options, given)
     outputs: dict[str, Any] = {}
@@ -91,6 +92,8 @@ def _deploy(options: Options, plan_file: Path | None, given: dict[str, Any]) -> 
             if not plan.changes:
                 state = deployment.store.find(plan.key)
             else:
+                if not given["delete_data"]:
+                    deployment.require_no_loss(plan, aws)
                 if not is_local:
                     confirm_plan(plan, yes=given["yes"] or plan_file is not None, as_json=as_json)
                 state = apply(options, deployment, plan, packages, aws, given, stop)

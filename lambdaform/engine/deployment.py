@@ -281,14 +281,34 @@ class Deployment:
     @staticmethod
     def _emptied(change: Change, aws: Aws) -> Change:
         from lambdaform.engine.plan import Action
-        from lambdaform.resources.catalog import driver_of
 
-        if change.action is not Action.KEEP or change.record is None:
-            return change
-        is_empty = getattr(driver_of(change.kind), "is_empty", None)
-        if is_empty is not None and is_empty(aws, change.record):
+        if change.action is Action.KEEP and _is_empty(change, aws):
             return attrs.evolve(change, action=Action.DELETE, reason="it is empty")
         return change
+
+    @staticmethod
+    def require_no_loss(plan: Plan, aws: Aws) -> None:
+        """Raise `LambdaformError` where a replacement would delete what holds data. Empty queues hold no data."""
+        from lambdaform.engine.plan import Action
+
+        losing = [
+            change.address
+            for change in plan.changes
+            if change.action is Action.REPLACE and _holds_data(change.kind) and not _is_empty(change, aws)
+        ]
+        if losing:
+            raise LambdaformError(
+                f"nothing was changed: a replacement deletes {', '.join(losing)} with the data in there",
+                hint="to keep the data, declare the new one under another name and move it over; "
+                "--delete-data says that it may go",
+            )
+
+
+def _is_empty(change: Change, aws: Aws) -> bool:
+    from lambdaform.resources.catalog import driver_of
+
+    is_empty = getattr(driver_of(change.kind), "is_empty", None)
+    return change.record is not None and is_empty is not None and bool(is_empty(aws, change.record))
 
 
 def _holds_data(kind: str) -> bool:

@@ -141,6 +141,9 @@ class Planner:
                 node,
                 record,
                 delete_first=self._deletes_first(node, record),
+                reason="what it holds goes with it: needs --delete-data"
+                if self._holds_data(node.kind) and not self._delete_data
+                else "",
             )
         cls = type(node.resource)
         volatile = self._volatile.get(cls)

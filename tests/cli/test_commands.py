@@ -167,6 +167,33 @@ def test_destroy_keeps_a_queue_with_messages_and_what_it_needs_until_told(projec
     assert sqs.list_queues(QueueNamePrefix="shop-data").get("QueueUrls", []) == []
 
 
+def test_a_replacement_does_not_delete_a_queue_with_messages_until_told(project: Project, aws: str) -> None:
+    import boto3
+
+    without = APP.replace("triggers=[inbox.messages()]", "triggers=[]")
+    renamed = without.replace("inbox = Queue(", 'inbox = Queue(name="other", ')
+    arguments = ("--stage", "loss", "--endpoint-url", aws, "--yes")
+    project.write(without)
+    url = project.run("deploy", *arguments).stdout.split()[-1]
+    project.write(renamed)
+    shown = project.run("plan", *arguments[:-1])
+    sqs: Any = cast(Any, boto3).client(
+        "sqs", endpoint_url=aws, region_name="us-east-1", aws_access_key_id="local", aws_secret_access_key="local"
+    )
+    sqs.send_message(QueueUrl=url, MessageBody="precious")
+
+    refused = project.run("deploy", *arguments)
+    left = sqs.receive_message(QueueUrl=url, VisibilityTimeout=0)["Messages"]
+    told = project.run("deploy", *arguments, "--delete-data")
+
+    assert "replace sqs.queue.inbox  (what it holds goes with it: needs --delete-data)" in shown.stdout
+    assert refused.returncode == 1
+    assert "a replacement deletes sqs.queue.inbox with the data in there" in refused.stderr
+    assert [each["Body"] for each in left] == ["precious"]
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.split()[-1].endswith("/other")
+
+
 def test_a_changed_handler_is_shown_by_file_and_updates_the_function_alone(project: Project, aws: str) -> None:
     project.run("deploy", "--stage", "code", "--endpoint-url", aws, "--yes")
     (project.folder / "src" / "worker.py").write_text("def handler(event, context):\n    return 2\n")
