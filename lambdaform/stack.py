@@ -117,7 +117,10 @@ class Stack:
         self._added = {}
         self._problems = []
         members, outputs, replaced = _members(type(self), self._problems)
-        self.build()
+        failed = self._built()
+        if failed is not None:
+            found = [*self._problems, failed]
+            return GraphBuilder(self.stack_name(), str(self.stage), str(self.region)).nothing(found)
         for name in self._added:
             if name in members:
                 where = self._added[name].where
@@ -129,6 +132,25 @@ class Stack:
         builder = GraphBuilder(self.stack_name(), self.stage, self.region, tags=self.tags, replaced=replaced)
         builder.problems.extend(self._problems)
         return builder.build({**members, **self._added}, outputs)
+
+    def _built(self) -> Problem | None:
+        """Run `build`; what went wrong in the user's own lines, if anything did."""
+        try:
+            self.build()
+        except LambdaformError:
+            raise
+        except Exception as error:
+            from lambdaform.model.misuse import line_of, problem_of
+
+            where = line_of(error.__traceback__)
+            if where is None:
+                raise
+            what = f"`build` failed: {type(error).__name__}: {error}"
+            hint = "correct the line; what is declared after it was not looked at"
+            return problem_of(error) or Problem(
+                "build-fails", Severity.ERROR, self.stack_name(), where, what, hint=hint
+            )
+        return None
 
     @classmethod
     def _line_of(cls, attribute: str) -> Source | None:

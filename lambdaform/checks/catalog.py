@@ -21,6 +21,7 @@ BUILDING: Mapping[str, str] = {
     "name-needed": "Triggers of one function that are alike are told apart by name.",
     "name-form": "Resources added in `build` have names that AWS's names can be made of.",
     "name-reserved": "No resource is called like something of Stack's own.",
+    "build-fails": "`build` runs to its end.",
     "call-misread": "Calls name settings that there are, and give those that are needed.",
     "one-object-two-names": "A resource has one name in a stack.",
     "override-changes-kind": "A subclass overrides a resource with one of its kind.",

@@ -51,7 +51,7 @@ class Options:
 
     def deployment(self, *, endpoint: str | None = None, state_endpoint: str | None = None) -> Deployment:
         """The deployment these options mean. Raises `LambdaformError` when there is no region to be found."""
-        from lambdaform.aws.endpoint import LOCAL_REGION, is_loopback
+        from lambdaform.aws.endpoint import LOCAL_REGION, is_aws, is_loopback
         from lambdaform.engine.deployment import Deployment, project_root
 
         endpoint = endpoint or self.endpoint()
@@ -65,7 +65,7 @@ class Options:
         deployment = Deployment(
             instance.graph(),
             project_root(self.stack.source_file()),
-            account=self.stack.account if endpoint is None else None,
+            account=self.stack.account if endpoint is None or is_aws(endpoint) else None,
             endpoint=state_endpoint or endpoint,
             say=self.say,
         )
@@ -73,8 +73,17 @@ class Options:
         return deployment
 
     def endpoint(self) -> str | None:
-        """What stands in for AWS, by flag or environment."""
-        return self.endpoint_url or os.environ.get("AWS_ENDPOINT_URL") or None
+        """What stands in for AWS, by flag or environment. Raises `LambdaformError` when it is no address."""
+        endpoint = self.endpoint_url or os.environ.get("AWS_ENDPOINT_URL") or None
+        if endpoint is None:
+            return None
+        from lambdaform.aws.endpoint import flaw_of
+
+        flaw = flaw_of(endpoint)
+        if flaw is not None:
+            given = "--endpoint-url" if self.endpoint_url else "AWS_ENDPOINT_URL"
+            raise LambdaformError(f"{given} {endpoint!r} is no address of an endpoint", hint=flaw)
+        return endpoint
 
 
 def chain(options: Options) -> list[StackClass]:
@@ -124,6 +133,11 @@ def show_problems(options: Options, problems: list[Problem]) -> None:
     from lambdaform.render.problems import problems_text
 
     click.echo(problems_text(problems), err=True)
+
+
+def log_text(message: str) -> str:
+    """A log event for people: AWS's clients end the lines within one by a carriage return, which a terminal obeys."""
+    return message.rstrip().replace("\r\n", "\n").replace("\r", "\n")
 
 
 def print_json(document: Json) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from lambdaform.cli.context import Options
+from lambdaform.cli.context import Options, log_text
 from lambdaform.cli.program import shared_options, take_shared
 
 
@@ -41,7 +41,7 @@ def invoke(options: Options, /, name: str, event: str | None, is_local: bool, is
         options.say("accepted")
         return
     if answer.get("LogResult") and not options.quiet:
-        click.echo(base64.b64decode(answer["LogResult"]).decode(errors="replace").rstrip(), err=True)
+        click.echo(log_text(base64.b64decode(answer["LogResult"]).decode(errors="replace")), err=True)
     body: bytes = answer["Payload"].read()
     try:
         click.echo(json.dumps(json.loads(body), indent=2, ensure_ascii=False))

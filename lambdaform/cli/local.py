@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 import click
 
-from lambdaform.cli.context import Options, chain, checked
+from lambdaform.cli.context import Options, chain, checked, log_text
 from lambdaform.cli.interrupts import stopping
 from lambdaform.cli.program import shared_options, show_error, take_shared
 from lambdaform.cli.stacks import StackClass
@@ -237,7 +237,7 @@ class _Session:
             name = click.style(record.address.removeprefix("lambda.function."), fg="cyan")
             for event in new_events(self._aws, group_of(record), begin, seen):
                 latest = max(latest, int(event["timestamp"]) - 2_000)
-                click.echo(f"{name}  {event['message'].rstrip()}")
+                click.echo(f"{name}  {log_text(event['message'])}")
         return latest
 
     def _reload(self, state: State, stop: threading.Event) -> State:

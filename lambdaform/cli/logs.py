@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from lambdaform.cli.context import Options, print_line
+from lambdaform.cli.context import Options, log_text, print_line
 from lambdaform.cli.program import shared_options, take_shared
 from lambdaform.model.driver import Aws, AwsError, is_missing
 
@@ -42,7 +42,7 @@ def logs(options: Options, /, name: str, follow: bool, since: str, as_json: bool
             if as_json:
                 print_line({"timestamp": event["timestamp"], "message": event["message"]})
             else:
-                click.echo(event["message"].rstrip("\n"))
+                click.echo(log_text(event["message"]))
         if not follow:
             return
         time.sleep(0.3 if is_local else 2)

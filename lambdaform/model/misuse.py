@@ -28,7 +28,7 @@ _SHOWN = 12
 
 def problem_of(error: BaseException) -> Problem | None:
     """The problem that a `TypeError` from a call to lambdaform stands for; None for any other error."""
-    where = _line_of(error.__traceback__) if type(error) is TypeError else None
+    where = line_of(error.__traceback__) if type(error) is TypeError else None
     match = _CALL.fullmatch(str(error)) if where is not None else None
     if match is None:
         return None
@@ -58,8 +58,8 @@ def _said(call: str, what: str, names: Sequence[str]) -> tuple[str, str] | None:
     return None
 
 
-def _line_of(trace: TracebackType | None) -> Source | None:
-    """The user's line whose call failed; None where it failed inside of lambdaform, which is a bug."""
+def line_of(trace: TracebackType | None) -> Source | None:
+    """The user's line that failed; None where it failed inside of lambdaform, which is a bug."""
     last = None
     while trace is not None:
         last, trace = trace, trace.tb_next

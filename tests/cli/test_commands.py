@@ -11,6 +11,9 @@ from typing import Any, cast
 import attrs
 import pytest
 
+from lambdaform.aws.endpoint import is_aws
+from lambdaform.cli.context import log_text
+
 APP = '''
 from lambdaform import DeadLetter, Function, PythonCode, Queue, Reserved, Stack
 
@@ -192,6 +195,41 @@ def test_a_replacement_does_not_delete_a_queue_with_messages_until_told(project:
     assert [each["Body"] for each in left] == ["precious"]
     assert told.returncode == 0, told.stderr
     assert told.stdout.split()[-1].endswith("/other")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [("1 / 0", "ZeroDivisionError: division by zero"), ("self.nope.send()", "AttributeError: 'Shop' object has no")],
+)
+def test_a_build_that_fails_is_a_problem_of_its_line(project: Project, line: str, told: str) -> None:
+    project.write(APP.replace("\nif __name__", f"\n    def build(self):\n        {line}\n\nif __name__"))
+    number = (project.folder / "app.py").read_text().splitlines().index(f"        {line}") + 1
+    result = project.run("validate")
+
+    assert result.returncode == 3
+    assert f"app.py:{number}" in result.stderr
+    assert f"`build` failed: {told}" in result.stderr
+    assert "bug" not in result.stderr
+
+
+@pytest.mark.parametrize("address", ["nonsense", "http://", "127.0.0.1:5123", "http://127.0.0.1:99999", "ftp://x"])
+def test_what_is_no_address_of_an_endpoint_is_told(project: Project, address: str) -> None:
+    result = project.run("deploy", "--yes", "--endpoint-url", address)
+
+    assert result.returncode == 1
+    assert f"--endpoint-url {address!r} is no address of an endpoint" in result.stderr
+    assert "bug" not in result.stderr
+
+
+def test_the_account_is_guarded_at_endpoints_of_aws_s_own() -> None:
+    assert is_aws("https://vpce-1.lambda.us-east-1.vpce.amazonaws.com")
+    assert is_aws("https://lambda-fips.us-east-1.amazonaws.com")
+    assert not is_aws("http://127.0.0.1:4566")
+    assert not is_aws("https://amazonaws.com.example.org")
+
+
+def test_lines_within_a_log_event_stand_below_each_other() -> None:
+    assert log_text("[ERROR] E: x\rTraceback\r  File\r\n") == "[ERROR] E: x\nTraceback\n  File"
 
 
 def test_a_changed_handler_is_shown_by_file_and_updates_the_function_alone(project: Project, aws: str) -> None:
