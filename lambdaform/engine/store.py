@@ -6,6 +6,7 @@ moment; the next one reads file and journal together.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import getpass
 import json
@@ -89,9 +90,7 @@ class Journal:
 
     def close(self) -> None:
         """Save the whole state and drop the journal. Raises `LambdaformError` when the disk refuses."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self.suspend()
         self._state.serial += 1
         save(self._state, self._target)
         self._path.unlink(missing_ok=True)
@@ -99,7 +98,8 @@ class Journal:
     def suspend(self) -> None:
         """Close the file without saving; the next run replays it."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # a full disk refuses once more what `write` has told of
+                self._file.close()
             self._file = None
 
 
@@ -261,10 +261,12 @@ class FolderStore:
         try:
             started = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
             who = f"{getpass.getuser()} on {platform.node()}, process {os.getpid()}, since {started}"
-            owner.write_text(who, encoding="utf-8")
+            with contextlib.suppress(OSError):  # it is only what others are told; a full disk is told of in time
+                owner.write_text(who, encoding="utf-8")
             yield
         finally:
-            owner.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                owner.unlink()
             lock.release()
 
 
