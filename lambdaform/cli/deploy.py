@@ -144,7 +144,9 @@ def apply(
     from lambdaform.cli.progress import Lines
     from lambdaform.engine.plan import Action
 
-    total = len(plan.changes) - plan.count(Action.KEEP)
+    # What is replaced by something with another name is deleted in a step of its own.
+    twice = [change for change in plan.changes if change.action is Action.REPLACE and not change.delete_first]
+    total = len(plan.changes) - plan.count(Action.KEEP) + len(twice)
     with Lines(options, as_json=given["as_json"], total=total) as lines:
         return deployment.apply(
             plan, packages, aws, progress=lines, parallelism=given.get("parallelism", 10), stop=stop

@@ -1,6 +1,7 @@
 """Commands as users run them: whole processes, exit codes, what is on stdout and what on stderr."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -195,6 +196,8 @@ def test_a_replacement_does_not_delete_a_queue_with_messages_until_told(project:
     assert [each["Body"] for each in left] == ["precious"]
     assert told.returncode == 0, told.stderr
     assert told.stdout.split()[-1].endswith("/other")
+    steps = [(int(n), int(of)) for n, of in re.findall(r"(\d+)/(\d+)", told.stderr)]
+    assert steps[-1][0] == steps[-1][1]
 
 
 @pytest.mark.parametrize(
