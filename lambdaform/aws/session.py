@@ -136,6 +136,7 @@ class AwsSession:
 
     def _once(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
         from botocore import exceptions, xform_name
+        from botocore.parsers import ResponseParserError
 
         try:
             answer: dict[str, Any] = getattr(self._client(service), xform_name(operation))(**params)
@@ -161,6 +162,12 @@ class AwsSession:
             raise AwsError(service, operation, "ValidationException", str(error).replace("\n", " "), 400) from error
         except exceptions.BotoCoreError as error:
             raise LambdaformError(f"calling {service}:{operation} failed: {error}") from error
+        except ResponseParserError as error:
+            where = self._endpoint or f"AWS ({service} in {self._region})"
+            raise LambdaformError(
+                f"what answers {service}:{operation} at {where} does not speak as AWS does",
+                hint="check the address",
+            ) from error
         answer.pop("ResponseMetadata", None)
         return answer
 

@@ -6,6 +6,7 @@ from typing import Any
 import attrs
 import pytest
 from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
 
 from lambdaform.aws.endpoint import is_loopback
 from lambdaform.aws.session import AwsSession, connect
@@ -115,6 +116,13 @@ def test_waiting_gives_up_and_names_what_it_waited_for() -> None:
 
     with pytest.raises(LambdaformError, match="the table to be ready"):
         aws.wait_for("the table to be ready", lambda: None, seconds=5)
+
+
+def test_an_answer_that_is_none_of_aws_s_is_said() -> None:
+    aws, _ = session(ResponseParserError("Unable to parse response (not well-formed): <!doctype html>"))
+
+    with pytest.raises(LambdaformError, match="does not speak as AWS does"):
+        aws.call("sqs", "CreateQueue", QueueName="q")
 
 
 def test_refused_credentials_are_said_with_what_to_do() -> None:
