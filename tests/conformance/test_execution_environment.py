@@ -26,6 +26,7 @@ from tests.local.conftest import (
     until,
     zipped,
 )
+from tests.processes import below, state
 
 LIFECYCLE = "https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html"
 VARIABLES = "https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html"
@@ -129,9 +130,9 @@ def test_a_process_of_its_own_session_is_frozen_too(isolated: None, aws: Aws, aw
     )
     answer(awslambda, name)
     [made] = environments(aws, name)
-    [child] = Path(f"/proc/{made['pid']}/task/{made['pid']}/children").read_text().split()
+    [child] = below(made["pid"])
 
-    until(lambda: state(int(child)) == "T")
+    until(lambda: state(child) == "T")
 
 
 @fact("reset", "after a timeout globals are gone and /tmp stays, in the same environment", source=LIFECYCLE)
@@ -454,12 +455,3 @@ def test_a_failed_init_is_run_again(aws: Aws, awslambda: Any, function: Maker) -
     assert answer(awslambda, name) == "second"
     [made] = environments(aws, name)
     assert [each["phase"] for each in made["phases"]] == ["new", "init", "reset", "invoke", "ready"]
-
-
-def state(pid: int) -> str | None:
-    """The scheduler's letter for a process; None when there is none."""
-    try:
-        letter = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return None
-    return None if letter == "Z" else letter

@@ -15,6 +15,7 @@ import pytest
 from tests.conformance.facts import fact
 from tests.conformance.test_execution_environment import answer, isolated, until
 from tests.local.conftest import Aws, Maker, Virtual, environments, own, payload, start, stop
+from tests.processes import below, command_line
 
 __all__ = ["isolated"]
 
@@ -105,7 +106,7 @@ def test_what_a_handler_started_ends_with_it(aws: Aws, awslambda: Any, function:
 
     def is_clear() -> bool:
         # A spare and the first of its tree may be new; nothing that sleeps is.
-        return not [pid for pid in set(below(aws.pid)) - before - held if "61" in command(pid)]
+        return not [pid for pid in set(below(aws.pid)) - before - held if "61" in command_line(pid)]
 
     until(is_clear)
 
@@ -208,22 +209,6 @@ def held(pid: int, folder: Path) -> tuple[int, int, int]:
     """Open descriptors, descendants and environment folders of a local AWS."""
     descriptors = len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - counted, not used as paths
     return descriptors, len(below(pid)), len(list(folder.glob("lambdaform-*/environments/*")))
-
-
-def below(pid: int) -> list[int]:
-    """A process's descendants."""
-    try:
-        found = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-    return found + [each for child in found for each in below(child)]
-
-
-def command(pid: int) -> list[str]:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-    except OSError:
-        return []
 
 
 def poster(request_id: str) -> str:

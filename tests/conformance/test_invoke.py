@@ -10,31 +10,19 @@ import json
 import os
 import signal
 import threading
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conformance.facts import fact
 from tests.local.conftest import Aws, Maker, environments, payload, refusal, unique, zipped
+from tests.processes import parent, state
 
 ECHO = "def handler(event, context):\n    return event\n"
 
 
 def log_of(answer: Any) -> str:
     return base64.b64decode(answer["LogResult"]).decode()
-
-
-def state_of(pid: int) -> str | None:
-    """The scheduler's letter for a process; None when there is none."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return None
-
-
-def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 @fact(
@@ -235,7 +223,7 @@ def test_new_code_retires_the_old_environments(aws: Aws, awslambda: Any, functio
     )
 
     assert payload(awslambda.invoke(FunctionName=name)) == 2
-    assert state_of(old["pid"]) in (None, "Z")
+    assert state(old["pid"]) is None
 
 
 @fact(
@@ -467,14 +455,14 @@ def test_the_server_survives_the_loss_of_the_handlers_parent(aws: Aws, awslambda
     name = function("def handler(event, context):\n    return 1\n")
     awslambda.invoke(FunctionName=name)
     [before] = environments(aws, name)
-    parent = parent_of(before["pid"])
+    first = parent(before["pid"])
 
-    os.kill(parent, signal.SIGKILL)
-    while state_of(parent) not in (None, "Z"):
+    os.kill(first, signal.SIGKILL)
+    while state(first) is not None:
         pass
     # An invocation that meets the loss itself is answered as a crash; the next one is served.
     answers = [awslambda.invoke(FunctionName=name) for _ in range(3)]
 
     assert "FunctionError" not in answers[-1]
     [after] = environments(aws, name)
-    assert parent_of(after["pid"]) != parent
+    assert parent(after["pid"]) != first

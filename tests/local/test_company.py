@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 import pytest
 
 from tests.local.conftest import ROLE, Aws, environments, own, start, stop, unique, zipped
 from tests.local.programs import REGISTER, extensions, lines, until
+from tests.processes import below, command_line
 
 WRITES = REGISTER + (
     "for _ in range(2):\n"
@@ -37,13 +37,7 @@ def invoked(aws: Aws, **variables: str) -> str:
 
 def running(pid: int) -> list[int]:
     """The extensions that run below a process."""
-    found: list[int] = []
-    for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        with contextlib.suppress(FileNotFoundError):
-            if b"extensions/one" in Path(f"/proc/{each}/cmdline").read_bytes():
-                found.append(int(each))
-            found += running(int(each))
-    return found
+    return [each for each in below(pid) if any("extensions/one" in part for part in command_line(each))]
 
 
 @pytest.mark.parametrize("clock", ["system", "virtual"])

@@ -29,6 +29,7 @@ from tests.local.conftest import (
     until,
     zipped,
 )
+from tests.processes import below, command_line, state
 
 FAILS = "def handler(event, context):\n    raise ValueError(event)\n"
 COUNTS = "n = 0\ndef handler(event, context):\n    global n\n    n += 1\n    return n\n"
@@ -349,28 +350,15 @@ def test_everything_ends_with_the_program(tmp_path: Path, number: signal.Signals
     )
     aws.client("lambda").invoke(FunctionName=name)
     pids = below(aws.pid)
-    assert any(is_running(pid) and b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids)
+    assert any("sleep" in command_line(pid) for pid in pids)
 
     process.send_signal(number)
     process.wait(20)
 
     # A death signal arrives a moment after the parent's end: wait for the processes themselves, not for a time.
     for pid in pids:
-        while is_running(pid):
+        while state(pid) is not None:
             pass
-
-
-def below(pid: int) -> list[int]:
-    """A process's descendants."""
-    found = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return found + [each for child in found for each in below(child)]
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_a_taken_default_port_is_said_and_another_one_used() -> None:

@@ -3,9 +3,9 @@
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
-import threading
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -406,36 +406,35 @@ def test_a_binary_package_comes_for_arm64_whatever_machine_asks(tmp_path: Path) 
 
 
 def test_ctrl_c_leaves_no_half_entry(tmp_path: Path) -> None:
-    # A wheel that never arrives: uv waits for a named pipe until it is interrupted.
     (tmp_path / "wheels").mkdir()
-    requirements(tmp_path, f"{tmp_path}/slow-1.0-py3-none-any.whl")
-    pipe = tmp_path / "slow-1.0-py3-none-any.whl"
-    os.mkfifo(pipe)
-    program = (
-        "import sys; from pathlib import Path\n"
-        "from lambdaform.model.code import Build, PythonCode\n"
-        "from lambdaform.packaging.packager import Packager\n"
-        "say = lambda text: print(text, flush=True)\n"
-        f"code = PythonCode(requirements={str(tmp_path / 'requirements.txt')!r})\n"
-        f"Packager(Path({str(tmp_path / 'c')!r}), say=say).contents(Build(code, 'python3.13', 'arm64'))"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        writing: list[int] = []
-        reached = threading.Thread(target=lambda: writing.append(os.open(pipe, os.O_WRONLY)), daemon=True)
-        reached.start()
-        reached.join(timeout=20)  # until uv reads the pipe
-        os.killpg(process.pid, signal.SIGINT)
-        process.wait(timeout=20)
-    os.close(writing[0])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)
+        # A wheel that never arrives: uv asks for it and waits until it is interrupted.
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/slow-1.0-py3-none-any.whl"
+        code = requirements(tmp_path, f"slow @ {address}")
+        program = (
+            "from pathlib import Path\n"
+            "from lambdaform.model.code import Build, PythonCode\n"
+            "from lambdaform.packaging.packager import Packager\n"
+            f"code = PythonCode(requirements={code.requirements!r})\n"
+            f"Packager(Path({str(tmp_path / 'c')!r})).contents(Build(code, 'python3.13', 'arm64'))"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env={**os.environ, "NO_PROXY": "127.0.0.1"},
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            assert process.stderr is not None
+            asked, _ = server.accept()
+            with asked:
+                os.killpg(process.pid, signal.SIGINT)
+                said = process.stderr.read()
+                process.wait(timeout=20)
 
     assert process.returncode != 0
+    assert "KeyboardInterrupt" in said or "was stopped" in said  # whichever of the two hears of it first
     assert (tmp_path / "c" / "wheels").is_dir()
     assert not [path for path in (tmp_path / "c").rglob("*") if path.name != "wheels"]
