@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeVar, cast
 
 from lambdaform.model.graph import Graph, GraphBuilder
+from lambdaform.model.kinds import described
 from lambdaform.model.output import Attribute, Output, Text
 from lambdaform.model.problem import Invalid, LambdaformError, Problem, Severity
 from lambdaform.model.resource import Resource
@@ -199,7 +200,8 @@ def _settings(cls: type[Stack]) -> dict[str, Any]:
     return {name: getattr(cls, name) for name in ("name", "account", "default_stage", "default_region", "tags")}
 
 
-_OWN = frozenset(name for name in vars(Stack) if not name.startswith("__")) | {"stage", "region"}
+_PER_RUN = ("stage", "region")
+_OWN = frozenset(name for name in vars(Stack) if not name.startswith("__")) | {*_PER_RUN}
 
 
 def _members(
@@ -217,6 +219,8 @@ def _members(
                     continue
                 found[name] = value
                 versions.setdefault(name, []).append(value)
+            elif name in _PER_RUN:
+                problems.append(_misplaced(cls, name, value))
             elif (what := _holds_resources(value)) is not None and not name.startswith("__"):
                 problems.append(_not_made(cls, name, what))
             elif name in found and value is None:
@@ -284,6 +288,18 @@ def _not_made(cls: type[Stack], name: str, what: str) -> Problem:
         given=what,
         allowed="resources, each under a name",
         hint=f"write {what.removeprefix('the class ')}(...)" if is_class else "add each in build(self), with self.add",
+    )
+
+
+def _misplaced(cls: type[Stack], name: str, value: object) -> Problem:
+    return Problem(
+        "stack-setting",
+        Severity.ERROR,
+        f"{cls.__name__}.{name}",
+        cls._line_of(name),  # pyright: ignore[reportPrivateUsage]
+        "is not the stack's to say: every run has its own",
+        given=described(value),
+        hint=f"write default_{name} = {value!r}, which --{name} overrides" if isinstance(value, str) else "take it out",
     )
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import attrs
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from tests.patience import PATIENCE
+
 QUIET: Mapping[str, str | int] = {"bootstrap.servers": "", "log_level": 3}
 
 
@@ -25,7 +27,7 @@ class Kafka:
     @property
     def address(self) -> str:
         """Its only broker, as `host:port`."""
-        [broker] = self._producer.list_topics(timeout=10).brokers.values()
+        [broker] = self._producer.list_topics(timeout=PATIENCE).brokers.values()
         return f"{broker.host}:{broker.port}"
 
     def send(
@@ -45,14 +47,14 @@ class Kafka:
         """The first records of a topic, as key and JSON."""
         reader = self._consumer("documents")
         reader.assign([TopicPartition(topic, number, 0) for number in range(4)])
-        found = reader.consume(count, timeout=10)
+        found = reader.consume(count, timeout=PATIENCE)
         reader.close()
         return [(each.key(), json.loads(each.value() or b"null")) for each in found]
 
     def committed(self, group: str, topic: str) -> Mapping[int, int]:
         """What a group has committed, by partition; nothing for those it has not."""
         reader = self._consumer(group)
-        found = reader.committed([TopicPartition(topic, number) for number in range(4)], timeout=10)
+        found = reader.committed([TopicPartition(topic, number) for number in range(4)], timeout=PATIENCE)
         reader.close()
         return {each.partition: each.offset for each in found if each.offset >= 0}
 

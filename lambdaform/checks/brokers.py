@@ -119,7 +119,7 @@ def timeout(view: View) -> Iterable[Finding]:
                 "is more than a function may take for a broker's messages",
                 "timeout",
                 given=f"{limit} s",
-                allowed=f"up to {LONGEST} s",
+                allowed=f"at most {LONGEST} s",
                 hint="lower it to 14 minutes, and batch_size with it",
             )
 

@@ -83,7 +83,7 @@ def floor(view: View) -> Iterable[Finding]:
             f"the functions of this stack reserve more than the account has: {UNRESERVED} must stay unreserved",
             "concurrency",
             given=f"{total:,} in all, {taken[largest]:,} of them here",
-            allowed=f"{room:,} of the account's {view.facts.account_concurrency:,}",
+            allowed=f"at most {room:,} of the account's {view.facts.account_concurrency:,}",
             hint="reserve less, or ask AWS for a higher limit and tell it to the checks",
         )
 
@@ -113,7 +113,7 @@ def mappings_above_reserved(view: View) -> Iterable[Finding]:
                 "the function's queues together may ask for more invocations at a time than it reserves",
                 "max_concurrency",
                 given=f"{sum(limits):,}",
-                allowed=f"{reserved:,}",
+                allowed=f"at most {reserved:,}",
                 hint=f"lower max_concurrency, or reserve at least {sum(limits):,}",
             )
 

@@ -80,7 +80,7 @@ def size(view: View) -> Iterable[Finding]:
                 "is too large, measured as AWS does: as compact JSON",
                 "environment",
                 given=f"{size:,} bytes{'' if whole else ', without the values known after deploy'}",
-                allowed=f"{QUOTA:,} bytes",
+                allowed=f"at most {QUOTA:,} bytes",
                 hint=f"shorten it; {biggest} is the largest. A parameter or a file in the package has more room",
             )
 

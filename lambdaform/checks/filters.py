@@ -93,7 +93,7 @@ def filter_count(view: View) -> Iterable[Finding]:
                 "is more than accounts have unless AWS has raised the quota",
                 "filters",
                 given=str(count),
-                allowed=f"{DEFAULT_FILTERS}, or up to 10 on request",
+                allowed=f"at most {DEFAULT_FILTERS}, or up to 10 on request",
                 hint="put values that can stand for each other into one list",
             )
 

@@ -198,7 +198,7 @@ def chain_timeout(view: View) -> Iterable[Finding]:
                     f"is shorter than that of {other.name}, so it may end while it waits for the answer",
                     "timeout",
                     given=f"{timeout:,} s",
-                    allowed=f"{theirs:,} s or more, when it waits",
+                    allowed=f"at least {theirs:,} s, when it waits",
                     hint="raise it, or invoke asynchronously",
                 )
 

@@ -10,22 +10,20 @@ from lambdaform.checks.handler_code import Missing, find_handler
 from lambdaform.checks.layers import layers_of
 from lambdaform.checks.rules import Finding, Rule
 from lambdaform.model.problem import Severity
-from lambdaform.model.runtimes import DEFAULT, RUNTIMES, Language
+from lambdaform.model.runtimes import DEFAULT, HANDLER_PAGE, RUNTIMES, Language
 
 if TYPE_CHECKING:
     from lambdaform.checks.view import View
     from lambdaform.model.graph import Node
 
-HANDLER = "https://docs.aws.amazon.com/lambda/latest/dg/python-handler.html"
-
 
 @lru_cache(maxsize=1)
-def _found(view: View) -> tuple[tuple[Node, Missing], ...]:
+def _found(view: View) -> tuple[tuple[Node, Language, Missing], ...]:
     """As `_look`, once for the rules that share it."""
     return tuple(_look(view))
 
 
-def _look(view: View) -> Iterable[tuple[Node, Missing]]:
+def _look(view: View) -> Iterable[tuple[Node, Language, Missing]]:
     """What is wrong with each function's handler; functions with one handler in one package are looked at once."""
     seen: dict[tuple[str, str, str, bool], Missing | None] = {}
     for node in view.functions:
@@ -51,7 +49,7 @@ def _look(view: View) -> Iterable[tuple[Node, Missing]]:
             seen[key] = missing
         found = seen[key]
         if found is not None:
-            yield node, found
+            yield node, known.language, found
 
 
 def _not_executable() -> Missing:
@@ -60,15 +58,23 @@ def _not_executable() -> Missing:
 
 def _rule(id: str, summary: str) -> Rule:
     def find(view: View) -> Iterable[Finding]:
-        for node, missing in _found(view):
+        for node, language, missing in _found(view):
             if missing.rule != id:
                 continue
             what = missing.what
             if missing.file and node.build is not None and (folder := node.build.code.folder()) is not None:
                 what += f" ({folder / missing.file}:{missing.line})"
-            yield Finding(node, what, "handler", given=missing.given, allowed=missing.allowed, hint=missing.hint)
+            yield Finding(
+                node,
+                what,
+                "handler",
+                given=missing.given,
+                allowed=missing.allowed,
+                hint=missing.hint,
+                link=HANDLER_PAGE[language],
+            )
 
-    return Rule(id, Severity.ERROR, summary, find, HANDLER)
+    return Rule(id, Severity.ERROR, summary, find, HANDLER_PAGE[Language.PYTHON])
 
 
 RULES = (

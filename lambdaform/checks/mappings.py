@@ -97,7 +97,7 @@ def batch_window(view: View) -> Iterable[Finding]:
                 "a batch of more than 10 messages needs a window to collect them in",
                 "batch_size",
                 given=f"{size:,}, without a window",
-                allowed="up to 10, or a window of 1 to 300 s",
+                allowed="at most 10, or a window of 1 to 300 s",
                 hint="add window=1 or more, or lower batch_size to 10",
             )
 

@@ -126,6 +126,25 @@ def region(view: View) -> Iterable[Finding]:
         )
 
 
+@rule("region-unknown", Severity.WARNING, "The stack's region is one that AWS has.", link=REGIONS, of_stack=True)
+def region_unknown(view: View) -> Iterable[Finding]:
+    """A warning: AWS may have opened it since our list was made."""
+    name, known = view.graph.region, view.facts.regions
+    if known is None or name in known or re.fullmatch(_REGION, name) is None:
+        return
+    import difflib  # only mistakes need it
+
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    newer = "if AWS has it, a newer botocore knows it"
+    yield Finding(
+        None,
+        "is no region that the installed botocore knows",
+        "region",
+        given=repr(name),
+        hint=f"did you mean {near[0]}? {newer[0].upper()}{newer[1:]}" if near else newer,
+    )
+
+
 @rule(
     "account-form",
     Severity.ERROR,
@@ -190,4 +209,4 @@ def source_region(view: View) -> Iterable[Finding]:
                 )
 
 
-RULES = (taken, tags, region, account, role, source_region)
+RULES = (taken, tags, region, region_unknown, account, role, source_region)

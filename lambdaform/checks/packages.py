@@ -62,7 +62,7 @@ def unzipped(view: View) -> Iterable[Finding]:
                 "the unzipped files are too large for a function",
                 "code",
                 given=f"{total:,} bytes: {package.unzipped:,} of its own{parts}",
-                allowed=f"{UNZIPPED:,} bytes with all layers",
+                allowed=f"at most {UNZIPPED:,} bytes with all layers",
                 hint=f"leave out what is not needed at run time{_largest(package)}",
             )
 
@@ -78,7 +78,7 @@ def layer(view: View) -> Iterable[Finding]:
                 "the unzipped files are too large for a layer",
                 "code",
                 given=f"{package.unzipped:,} bytes",
-                allowed=f"{UNZIPPED:,} bytes",
+                allowed=f"at most {UNZIPPED:,} bytes",
                 hint=f"leave out what is not needed{_largest(package)}",
             )
 
@@ -98,7 +98,7 @@ def zipped(view: View) -> Iterable[Finding]:
                 "the zip is too large to be uploaded in a request",
                 "code",
                 given=f"{size:,} bytes",
-                allowed=f"{limit:,} bytes",
+                allowed=f"at most {limit:,} bytes",
                 hint=f"deploy through a bucket for artifacts, or make it smaller{_largest(package)}",
             )
 

@@ -78,7 +78,7 @@ def role_policy_size(view: View) -> Iterable[Finding]:
                 "is more than a role's own policies may be",
                 "statements",
                 given=f"at least {size:,} characters in {len(statements):,} statements",
-                allowed=f"{ROLE_POLICY:,} characters",
+                allowed=f"at most {ROLE_POLICY:,} characters",
                 hint="split the function, or give it a role with managed policies",
             )
 
@@ -96,7 +96,7 @@ def function_policy_size(view: View) -> Iterable[Finding]:
                 function,
                 "so many permissions do not fit the function's policy",
                 given=f"{len(nodes)} permissions, at least {len(nodes) * STATEMENT:,} bytes",
-                allowed=f"{FUNCTION_POLICY:,} bytes",
+                allowed=f"at most {FUNCTION_POLICY:,} bytes",
                 hint="let sources share a permission with a wildcard in source_arn",
             )
 

@@ -87,7 +87,7 @@ def visibility_advice(view: View) -> Iterable[Finding]:
                 f"is short for {function.name}, which reads the queue with a timeout of {timeout:,} s",
                 "visibility_timeout",
                 given=f"{visibility:,} s",
-                allowed=f"{advised:,} s or more: six timeouts and the batching window",
+                allowed=f"at least {advised:,} s: six timeouts and the batching window",
                 hint=f"raise it to {min(advised, 43_200):,} s",
             )
 
@@ -180,7 +180,7 @@ def dead_letter_receives(view: View) -> Iterable[Finding]:
                 f"is low for a queue that a function ({read[node.address]}) reads: throttled invocations count too",
                 "dead_letter.max_receives",
                 given=str(receives),
-                allowed=f"{RECEIVES} or more",
+                allowed=f"at least {RECEIVES}",
                 hint=f"raise it to {RECEIVES}",
             )
 

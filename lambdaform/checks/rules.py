@@ -7,7 +7,7 @@ of the keyword it is about and put in the order of the user's files.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import attrs
@@ -43,6 +43,8 @@ class Facts:
     """The account's limit of concurrent executions; AWS's default when not known."""
     account: str | None = None
     """The account the stack says it is for."""
+    regions: Collection[str] | None = None
+    """The names of the regions AWS has; None where they are not known."""
     region_is_known: bool = True
     """Whether the graph's region is the user's choice; rules about regions wait while it is a stand-in."""
     upload_limit: int | None = None
@@ -83,20 +85,28 @@ class Rule:
     """The page of AWS that says so."""
     advisory: bool = False
     """Whether its errors can be suppressed as well: what AWS itself refuses cannot, what is only advice can."""
+    of_stack: bool = False
+    """Whether it is about the stack itself, where there is no resource to suppress it."""
 
     @property
     def suppressible(self) -> bool:
-        """Whether `suppress` silences it; warnings and notes always can be."""
-        return self.advisory or self.severity is not Severity.ERROR
+        """Whether `suppress` silences it; a resource's warnings and notes always can be."""
+        return not self.of_stack and (self.advisory or self.severity is not Severity.ERROR)
 
 
 def rule(
-    id: str, severity: Severity, summary: str, *, link: str | None = None, advisory: bool = False
+    id: str,
+    severity: Severity,
+    summary: str,
+    *,
+    link: str | None = None,
+    advisory: bool = False,
+    of_stack: bool = False,
 ) -> Callable[[Finder], Rule]:
     """Make a rule of the function that finds what breaks it; its module lists it in `RULES`."""
 
     def made(find: Finder) -> Rule:
-        return Rule(id, severity, summary, find, link, advisory)
+        return Rule(id, severity, summary, find, link, advisory, of_stack)
 
     return made
 

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, cast
 from lambdaform.checks.rules import Finding, rule
 from lambdaform.model.code import PythonCode
 from lambdaform.model.problem import Severity
-from lambdaform.model.runtimes import DEFAULT, HANDLER_FORM, PAGE, RUNTIMES, Language, Runtime, current
+from lambdaform.model.runtimes import (
+    DEFAULT,
+    ENDED,
+    HANDLER_FORM,
+    HANDLER_PAGE,
+    PAGE,
+    RUNTIMES,
+    Language,
+    Runtime,
+    current,
+)
 
 if TYPE_CHECKING:
     from lambdaform.checks.view import View
@@ -61,11 +71,17 @@ def unknown(view: View) -> Iterable[Finding]:
         near = difflib.get_close_matches(name, names, n=1)
         yield Finding(
             node,
-            "is not a runtime of Lambda",
+            "is a runtime that AWS has ended" if name in ENDED else "is not a runtime of Lambda",
             "runtime",
             given=name,
             allowed=", ".join(names),
-            hint=f"did you mean {near[0]}?" if near else "use one of these",
+            hint=(
+                "use one of these"
+                if not near
+                else f"move to {near[0]}"
+                if name in ENDED
+                else f"did you mean {near[0]}?"
+            ),
         )
 
 
@@ -121,7 +137,7 @@ def deprecated(view: View) -> Iterable[Finding]:
     "handler-form",
     Severity.ERROR,
     "A handler has the form of its runtime's language.",
-    link="https://docs.aws.amazon.com/lambda/latest/dg/python-handler.html",
+    link=HANDLER_PAGE[Language.PYTHON],
     advisory=True,  # AWS takes any text without spaces and fails only when it runs
 )
 def handler_form(view: View) -> Iterable[Finding]:
@@ -139,6 +155,7 @@ def handler_form(view: View) -> Iterable[Finding]:
                 given=repr(handler),
                 allowed=form,
                 hint=f"write it like {example}",
+                link=HANDLER_PAGE[runtime.language],
             )
 
 

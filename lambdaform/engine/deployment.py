@@ -98,6 +98,7 @@ class Deployment:
         """All problems of the declaration: those handed in and what the rules find."""
         import datetime
 
+        from lambdaform.aws.regions import regions
         from lambdaform.checks.rules import Facts, check
 
         builds = {node.address: node.build for node in self.graph.nodes.values() if node.build is not None}
@@ -105,6 +106,7 @@ class Deployment:
             today=datetime.date.today(),
             packages=packages,
             account=self.account,
+            regions=regions() or None,
             region_is_known=self.region_is_known,
             deployed=_Deployed(self),
             read=lambda address, path: self.packager.read(builds[address], path),

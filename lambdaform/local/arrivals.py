@@ -6,7 +6,9 @@ A request with a trace header is a handler's own: AWS's SDKs send along in Lambd
 from __future__ import annotations
 
 import asyncio
+import os
 
+from lambdaform.local.callers import is_below
 from lambdaform.local.clock import SystemClock, VirtualClock
 from lambdaform.local.data_waiting import EXECUTION_HEADER
 from lambdaform.local.door import Destination
@@ -17,8 +19,12 @@ from lambdaform.local.ports import AwsFault
 from lambdaform.local.trace import Trace
 
 HEADER = "x-amzn-trace-id"
+GLANCE = 0.1
+"""Seconds of real time a request waits for background work under a virtual clock before it is asked whose it is."""
 PATIENCE = 2.0
-"""Seconds of real time a request waits for background work under a virtual clock; then it may be a handler's."""
+"""Seconds it waits where nobody can tell whether it is a handler's, whose own end would be waited for."""
+LONG_PATIENCE = 20.0
+"""Seconds that somebody else's waits: long, as a busy machine is slow, but what is waited for may wait for them."""
 
 
 class Arrivals:
@@ -38,8 +44,10 @@ class Arrivals:
         if header is None:
             if EXECUTION_HEADER.lower() in request.headers:
                 return  # the clock waits for the execution, and the execution for this
-            if isinstance(self._clock, VirtualClock):
-                await self._clock.calm(PATIENCE)
+            if isinstance(self._clock, VirtualClock) and not await self._clock.calm(GLANCE):
+                is_ours = is_below(os.getpid(), request.peer_port)
+                if not is_ours:
+                    await self._clock.calm(PATIENCE if is_ours is None else LONG_PATIENCE)
             return
         self._trace.caused_by_header(header)
         if where is None or not self._faults.is_troubled:

@@ -326,11 +326,11 @@ class VirtualClock:
         if _work.get() is not None:
             await self.sleep(seconds)
 
-    async def calm(self, limit: float) -> None:
+    async def calm(self, limit: float) -> bool:
         """Do all that is due now before a client's next request is looked at, so that the same test takes one course.
 
-        Waits for background work for `limit` seconds of real time at most: the client may be a handler, whose own end
-        would be waited for.
+        Waits for background work for `limit` seconds of real time at most, as it may itself wait for the client.
+        Returns whether there is none left.
         """
         deadline = time.monotonic() + limit
         while time.monotonic() < deadline:
@@ -338,9 +338,10 @@ class VirtualClock:
                 async with asyncio.timeout(deadline - time.monotonic()):
                     await self._quiet()
             except TimeoutError:
-                return
+                return False
             if not self._run_due():
-                return
+                return True
+        return False
 
     async def settle(self) -> None:
         """Run everything that is due now, and wait for all work that does not itself wait for the clock."""

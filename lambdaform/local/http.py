@@ -43,6 +43,8 @@ class Request:
     """By lower-case name; repeated ones are joined by a comma (cookies by a semicolon)."""
     body: bytes = b""
     peer: str = "127.0.0.1"
+    peer_port: int = 0
+    """0 where it is not known."""
 
     @property
     def path(self) -> str:
@@ -113,6 +115,7 @@ class Connection(asyncio.Protocol):
         self._paused_reading = False
         self._writable: asyncio.Event | None = None
         self._peer = "127.0.0.1"
+        self._peer_port = 0
         self._is_between = True
         """Whether no message has begun that has not been read whole."""
         self._target = bytearray()
@@ -127,7 +130,8 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple) and peer:
-            self._peer = str(peer[0])  # pyright: ignore[reportUnknownArgumentType] - asyncio types it as Any
+            host, port = cast("tuple[str, int]", peer[:2])
+            self._peer, self._peer_port = host, port
 
     def data_received(self, data: bytes) -> None:
         if self._recalled is not None:
@@ -230,6 +234,7 @@ class Connection(asyncio.Protocol):
             headers=self._headers,
             body=body,
             peer=self._peer,
+            peer_port=self._peer_port,
         )
 
     # What a dispatcher calls
@@ -296,7 +301,7 @@ class Connection(asyncio.Protocol):
         first = _PLAIN.fullmatch(data, 0, line)
         if first is None:
             return False
-        request = Request(first[1].decode(), first[2].decode(), known[0], data[end + 4 :], self._peer)
+        request = Request(first[1].decode(), first[2].decode(), known[0], data[end + 4 :], self._peer, self._peer_port)
         intake = self._intakes(self, request) if self._intakes is not None else None
         if intake is None:
             self._hand_out(request, True)

@@ -133,9 +133,8 @@ def start(
         while not ready.exists():
             if popen.poll() is not None:
                 said = log.read_text(errors="replace").strip()
-                raise LambdaformError(
-                    f"the local AWS did not start: {said.splitlines()[-1] if said else 'it said nothing'}"
-                )
+                why = "it said nothing" if quiet else "what it said stands above"
+                raise LambdaformError(f"the local AWS did not start: {said.splitlines()[-1] if said else why}")
             if time.monotonic() > deadline:
                 popen.kill()
                 raise LambdaformError(f"the local AWS did not start within {seconds:.0f} s")

@@ -55,6 +55,19 @@ HANDLER_FORM: Mapping[Language, tuple[str, str, str]] = {
 }
 """Language to (regular expression, form in words, an example)."""
 
+HANDLER_PAGE: Mapping[Language, str] = {
+    language: f"https://docs.aws.amazon.com/lambda/latest/dg/{page}.html"
+    for language, page in (
+        (Language.PYTHON, "python-handler"),
+        (Language.NODE, "nodejs-handler"),
+        (Language.RUBY, "ruby-handler"),
+        (Language.JAVA, "java-handler"),
+        (Language.DOTNET, "csharp-handler"),
+        (Language.CUSTOM, "runtimes-custom"),
+    )
+}
+"""Language to AWS's page of its handlers."""
+
 
 @attrs.frozen(eq=False, repr=False)
 class Runtime:
@@ -134,6 +147,13 @@ def _table() -> dict[str, Runtime]:
 
 RUNTIMES: Mapping[str, Runtime] = _table()
 """Every runtime identifier AWS has had since 2023, by name."""
+
+ENDED = frozenset(
+    {"nodejs", "nodejs4.3", "nodejs4.3-edge", "nodejs6.10", "nodejs8.10", "nodejs10.x", "nodejs12.x", "python2.7"}
+    | {"python3.6", "ruby2.5", "dotnetcore1.0", "dotnetcore2.0", "dotnetcore2.1", "dotnetcore3.1", "dotnet5.0"}
+    | {"dotnet7"}
+)
+"""Identifiers that AWS took out before 2023, or that only container images had."""
 
 
 def current(on: datetime.date) -> list[str]:

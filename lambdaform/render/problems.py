@@ -19,7 +19,8 @@ def counted(number: int, noun: str) -> str:
 def problem_text(problem: Problem) -> str:
     """One problem: where, what with the value given and what is allowed, what to change."""
     severity = click.style(problem.severity.value, fg=_SEVERITY[problem.severity], bold=True)
-    head = f"{problem.where or '(no file)'}  {click.style(problem.address, bold=True)}"
+    place = f"{problem.where}  " if problem.where is not None else ""
+    head = f"{place}{click.style(problem.address, bold=True)}"
     what = problem.what
     if problem.allowed:
         what += f": must be {problem.allowed}"

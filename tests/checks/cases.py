@@ -142,6 +142,7 @@ CASES = (
     Case("limits", "retention that CloudWatch has", one(log_retention=2), one(log_retention=3)),
     # runtimes
     Case("runtime-unknown", "misspelt", one(runtime="pyton3.13"), one(runtime="python3.13")),
+    Case("runtime-unknown", "ended long ago", one(runtime="python3.6"), one(runtime="python3.13")),
     Case("runtime-blocked", "creating", one(runtime="python3.9"), one(runtime="python3.12")),
     Case(
         "runtime-blocked",
@@ -270,6 +271,14 @@ CASES = (
     ),
     Case("tags", "a long value", one(tags={"team": "x" * 257}), one(tags={"team": "x" * 256})),
     Case("tags", "AWS's own prefix", one(tags={"aws:team": "x"}), one(tags={"awsteam": "x"})),
+    Case(
+        "region-unknown",
+        "a slip",
+        one(),
+        one(),
+        {"region": "eu-central-9", "regions": {"eu-central-1"}},
+        {"region": "eu-central-1", "regions": {"eu-central-1"}},
+    ),
     Case("region-form", "a zone", one(), one(), {"region": "eu-central-1a"}, {"region": "us-gov-west-1"}),
     Case("account-form", "a zero lost", one(), one(), {"account": "12345678901"}, {"account": "012345678901"}),
     Case("role-arn", "a name", one(role="worker"), one(role=f"arn:aws:iam::{ACCOUNT}:role/team/worker")),

@@ -14,6 +14,7 @@ import pytest
 
 from lambdaform.aws.endpoint import is_aws
 from lambdaform.cli.context import log_text
+from tests.patience import PATIENCE
 
 APP = '''
 from lambdaform import DeadLetter, Function, PythonCode, Queue, Reserved, Stack
@@ -385,7 +386,7 @@ def test_local_shows_mistakes_and_waits_for_them_to_be_mended(project: Project) 
         said.append(process.stderr.readline())
         assert said[-1], "".join(said)
     process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=30)
+    _, rest = process.communicate(timeout=PATIENCE)
 
     assert "10 errors" in "".join(said)
     assert "bug" not in rest

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE
+
 APP = """
 from lambdaform import Function, PythonCode, Queue, Stack
 
@@ -63,7 +65,7 @@ def running(folder: Path) -> Iterator[Path]:
         assert local.poll() is None
     yield folder
     local.terminate()
-    local.wait(20)
+    local.wait(PATIENCE)
 
 
 def test_an_event_is_printed_as_the_queue_would_send_it(folder: Path) -> None:

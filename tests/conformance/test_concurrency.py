@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.conformance.facts import fact
 from tests.local.conftest import Aws, Maker, payload, refusal, until
+from tests.patience import PATIENCE
 
 ECHO = "def handler(event, context):\n    return event\n"
 KIND = "import os\ndef handler(event, context):\n    return os.environ['AWS_LAMBDA_INITIALIZATION_TYPE']\n"
@@ -87,7 +88,7 @@ def test_a_reservation_has_a_rate(awslambda: Any, function: Maker) -> None:
     awslambda.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
 
     reasons: list[str] = []
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not reasons and time.monotonic() < deadline:
         for _ in range(15):
             try:

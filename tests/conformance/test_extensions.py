@@ -379,7 +379,7 @@ def test_an_extension_is_told_of_an_invocation(aws: Aws, awslambda: Any, functio
     "INVOKE", "the answer goes out before extensions are done; until then the environment is not free", source=LIFECYCLE
 )
 def test_the_caller_does_not_wait_for_extensions(aws: Aws, awslambda: Any, function: Maker) -> None:
-    slow = REGISTER + "for event in listen(ID):\n    time.sleep(0.8)\n"
+    slow = REGISTER + "for event in listen(ID):\n    time.sleep(2.5)\n"
     name = function(HANDLER, Layers=extensions(aws, one=slow))
     invoked(awslambda, name)
     settled(aws, name)
@@ -388,7 +388,7 @@ def test_the_caller_does_not_wait_for_extensions(aws: Aws, awslambda: Any, funct
     took = time.monotonic() - began
 
     [made] = environments(aws, name)
-    assert took < 0.7
+    assert took < 2
     assert made["phases"][-1]["phase"] == "invoke"
     invoked(awslambda, name)
     assert len(environments(aws, name)) == 2

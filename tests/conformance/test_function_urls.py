@@ -21,6 +21,7 @@ from botocore.credentials import Credentials
 from lambdaform.local.urls import make_response
 from tests.conformance.facts import fact
 from tests.local.conftest import Aws, Maker, refusal, unique
+from tests.patience import PATIENCE
 
 ECHO = "def handler(event, context):\n    return event\n"
 
@@ -38,7 +39,7 @@ AUTH = "https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
 def ask(url: str, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Answer:
     """What a URL answers."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE)
     connection.request(method, f"{parts.path}{'?' + parts.query if parts.query else ''}", body, dict(headers or {}))
     answer = connection.getresponse()
     found = Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())

@@ -15,6 +15,7 @@ import pytest
 from lambdaform.local.lambda_.interpreters import node
 from tests.conformance.facts import fact
 from tests.local.conftest import ROLE, Aws, Maker, payload, unique, zipped
+from tests.patience import PATIENCE
 
 STREAMING = "https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html"
 pytestmark = pytest.mark.skipif(node() is None, reason="no Node.js on this machine")
@@ -68,7 +69,7 @@ def url_of(awslambda: Any, name: str) -> str:
 
 def get(url: str, path: str) -> tuple[int, dict[str, str], list[bytes]]:
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE)
     connection.request("GET", parts.path.rstrip("/") + path)
     answer = connection.getresponse()
     pieces = list[bytes]()

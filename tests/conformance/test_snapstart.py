@@ -20,6 +20,7 @@ from lambdaform.local.lambda_.running import RestoreFailed
 from tests.conformance.facts import fact
 from tests.local.conftest import ROLE, Aws, Virtual, environments, payload, refusal, start, stop, unique, zipped
 from tests.local.programs import LISTEN, extensions, said
+from tests.patience import PATIENCE
 
 SNAPSTART = "https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html"
 HOOKS = "https://docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks-python.html"
@@ -72,7 +73,7 @@ def published(awslambda: Any, source: str, *, runtime: str = "python3.12", **set
 
 def settled(awslambda: Any, name: str, version: str = "1") -> Mapping[str, Any]:
     """A version's configuration once it is not Pending any more."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while True:
         found: Mapping[str, Any] = awslambda.get_function_configuration(FunctionName=name, Qualifier=version)
         if found["State"] != "Pending":
@@ -554,7 +555,7 @@ def test_nothing_of_a_snapshot_outlives_its_function(aws: Aws, awslambda: Any) -
 
     awslambda.delete_function(FunctionName=name)
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while Path(f"/proc/{restored['pid']}").exists() or _sleepers():
         assert time.monotonic() < deadline, "processes of the function are still there"
         time.sleep(0.02)

@@ -25,6 +25,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from tests.patience import PATIENCE
+
 ROLE = "arn:aws:iam::123456789012:role/lambda-role"
 _numbers = itertools.count(1)
 
@@ -69,7 +71,7 @@ def start(
             "PYTHONPATH_OF_HOST": "x",
         },
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while not ready.exists():
         assert process.poll() is None, "the local AWS ended before it was ready"
         assert time.monotonic() < deadline, "the local AWS was not ready in time"
@@ -81,12 +83,12 @@ def start(
 def stop(process: subprocess.Popen[bytes]) -> None:
     """End a local AWS."""
     process.terminate()
-    process.wait(20)
+    process.wait(PATIENCE)
 
 
 def until(holds: Callable[[], bool]) -> None:
     """Wait until something holds that takes a moment of real time, and fail when it never does."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < deadline, "it did not come to hold in time"
         time.sleep(0.005)
@@ -95,7 +97,7 @@ def until(holds: Callable[[], bool]) -> None:
 def own(aws: Aws, method: str, path: str, body: Any = None) -> tuple[int, Any]:
     """What one of the program's own paths answers."""
     parts = urlsplit(aws.endpoint)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE)
     connection.request(method, f"/_lambdaform/{path}", None if body is None else json.dumps(body))
     answer = connection.getresponse()
     found = answer.status, json.loads(answer.read())

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.local.conftest import Aws, unique
+from tests.patience import PATIENCE
 
 PRELUDE = r"""#!/usr/bin/env -S python3 -IS
 import http.client, json, os, sys, time
@@ -104,7 +105,7 @@ def said(aws: Aws, name: str, key: str) -> list[Any]:
 
 def until(holds: Callable[[], Any]) -> Any:
     """Wait until something is true; gives it."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not (found := holds()):
         assert time.monotonic() < deadline, "it did not become true in time"
         time.sleep(0.01)

@@ -11,6 +11,7 @@ import pytest
 from lambdaform.local.brokers import SCHEMES, VARIABLE, Address, BadAddress, Brokers, as_variable, split_options
 from lambdaform.local.pollers import readers
 from tests.local.conftest import command
+from tests.patience import PATIENCE
 
 CLUSTER = "arn:aws:kafka:eu-central-1:123456789012:cluster/orders/3b1a6a5e-0b6c-4f0b-9a54-5c3ff8c0c5a1-2"
 OTHER = "arn:aws:kafka:eu-central-1:123456789012:cluster/other/3b1a6a5e-0b6c-4f0b-9a54-5c3ff8c0c5a1-3"
@@ -114,7 +115,7 @@ def test_a_wrong_address_is_wrong_usage(by_environment: bool) -> None:
     options = [] if by_environment else ["--broker", wrong]
     environ = {**os.environ, **({VARIABLE: wrong} if by_environment else {})}
 
-    done = subprocess.run(command(*options), capture_output=True, text=True, timeout=30, check=False, env=environ)
+    done = subprocess.run(command(*options), capture_output=True, text=True, timeout=PATIENCE, check=False, env=environ)
 
     assert done.returncode == 2
     assert "amqp:// is not how self-managed Apache Kafka is read" in done.stderr

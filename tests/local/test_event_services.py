@@ -269,4 +269,4 @@ def test_queues_serve_long_polls_on_the_system_clock(aws: Aws) -> None:
     [message] = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=10)["Messages"]
 
     assert message["Body"] == "a"
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 9  # before the wait is over

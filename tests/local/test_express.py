@@ -21,6 +21,7 @@ from tests.local.conftest import (
     until,
     zipped,
 )
+from tests.patience import PATIENCE
 
 ECHO = "def handler(event, context):\n    return event\n"
 FAILS = "def handler(event, context):\n    raise ValueError(event)\n"
@@ -31,7 +32,7 @@ USUAL = {"X-Amz-Log-Type": "None"}
 def post(aws: Aws, name: str, body: bytes, **headers: str) -> tuple[int, dict[str, str], bytes]:
     """One request to invoke a function."""
     parts = urlsplit(aws.endpoint)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE)
     connection.request("POST", f"/2015-03-31/functions/{name}/invocations", body, headers)
     answer = connection.getresponse()
     found = answer.status, dict(answer.getheaders()), answer.read()

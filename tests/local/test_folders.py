@@ -9,16 +9,17 @@ from pathlib import Path
 
 from lambdaform.local.folders import PrivateFolder, remove_abandoned
 from tests.local.conftest import start, stop
+from tests.patience import PATIENCE
 
 
 def test_the_folder_of_a_killed_local_aws_goes_at_the_next_start(tmp_path: Path) -> None:
     killed, _ = start(tmp_path)
     os.kill(killed.pid, signal.SIGKILL)
-    killed.wait(20)
+    killed.wait(PATIENCE)
     [left] = tmp_path.glob("lambdaform-*")
 
     process, _ = start(tmp_path)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while left.exists():  # it is removed beside the first requests
         assert time.monotonic() < deadline
     held = list(tmp_path.glob("lambdaform-*"))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.local.conftest import Virtual, command, own, payload, start, stop, until
+from tests.patience import PATIENCE
 
 ANSWERS = "def handler(event, context):\n    return {'answer': event}\n"
 FAILS = "def handler(event, context):\n    raise ValueError(event)\n"
@@ -167,7 +168,7 @@ def test_events_that_cannot_be_finished_in_time_are_named(tmp_path: Path) -> Non
     aws.client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=b"{}")
 
     process.terminate()
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=PATIENCE)
 
     assert f"1 asynchronous event for {name}:$LATEST did not come to an end; --persist DIR" in said.decode()
 
@@ -179,12 +180,12 @@ def test_after_a_kill_it_goes_on_from_the_latest_save_and_says_so(tmp_path: Path
     assert own(aws, "POST", "keep") == (200, {})
     Virtual(aws).queue()
     process.kill()
-    process.wait(20)
+    process.wait(PATIENCE)
 
     process, aws = start(tmp_path, "--persist", str(kept), stderr=subprocess.PIPE)
     queues = aws.client("sqs").list_queues()["QueueUrls"]
     process.terminate()
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=PATIENCE)
 
     assert [each.rpartition("/")[2] for each in queues] == [queue.rpartition(":")[2]]
     assert "the last run did not end by itself; what it did after" in said.decode()
@@ -248,7 +249,9 @@ def test_without_a_folder_nothing_can_be_kept(virtual: Virtual) -> None:
 
 def ends(folder: Path) -> tuple[int, str]:
     """How a local AWS ends that cannot start with a folder."""
-    done = subprocess.run(command("--persist", str(folder)), capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        command("--persist", str(folder)), capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     return done.returncode, done.stderr
 
 

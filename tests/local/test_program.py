@@ -29,6 +29,7 @@ from tests.local.conftest import (
     until,
     zipped,
 )
+from tests.patience import PATIENCE
 from tests.processes import below, command_line, state
 
 FAILS = "def handler(event, context):\n    raise ValueError(event)\n"
@@ -126,7 +127,7 @@ def test_the_services_behind_the_door_see_the_faster_clock(tmp_path: Path) -> No
 
 def test_a_virtual_clock_has_no_speed() -> None:
     done = subprocess.run(
-        command("--clock", "virtual", "--speed", "2"), capture_output=True, text=True, timeout=30, check=False
+        command("--clock", "virtual", "--speed", "2"), capture_output=True, text=True, timeout=PATIENCE, check=False
     )
 
     assert done.returncode == 2
@@ -331,7 +332,7 @@ def test_code_from_a_bucket_runs_and_a_missing_object_is_worded_as_lambda_does(a
 )
 def test_garbage_is_refused_and_the_program_lives_on(aws: Aws, garbage: bytes) -> None:
     parts = urlsplit(aws.endpoint)
-    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10) as connection:
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=PATIENCE) as connection:
         connection.sendall(garbage)
         status = int(connection.recv(65536).split(b" ")[1])
 
@@ -353,7 +354,7 @@ def test_everything_ends_with_the_program(tmp_path: Path, number: signal.Signals
     assert any("sleep" in command_line(pid) for pid in pids)
 
     process.send_signal(number)
-    process.wait(20)
+    process.wait(PATIENCE)
 
     # A death signal arrives a moment after the parent's end: wait for the processes themselves, not for a time.
     for pid in pids:
@@ -374,7 +375,7 @@ def test_a_taken_default_port_is_said_and_another_one_used() -> None:
         assert process.stderr is not None
         line = process.stderr.readline()
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE)
         process.stderr.close()
 
     assert "(port 4566 is taken)" in line

@@ -20,6 +20,7 @@ from lambdaform.local.lambda_.processes import Executing
 from lambdaform.local.lambda_.refusals import unrestored
 from lambdaform.local.lambda_.running import MOST_SNAPSHOTS, RestoreFailed
 from tests.local.conftest import ROLE, Aws, environments, own, payload, start, stop, unique, zipped
+from tests.patience import PATIENCE
 
 SLOW_TO_RESTORE = """
 import http.client, os, time
@@ -132,7 +133,7 @@ def published(aws: Aws, source: str) -> tuple[Any, str]:
 
 
 def settle(client: Any, name: str, version: str = "1") -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while client.get_function_configuration(FunctionName=name, Qualifier=version)["State"] != "Active":
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -204,6 +204,8 @@ def test_what_only_looks_like_resources_of_the_stack_is_a_problem(value: object)
         ("account", "1234"),
         ("default_region", "Frankfurt"),
         ("default_stage", "../prod"),
+        ("region", "eu-west-1"),
+        ("stage", "prod"),
         ("tags", ["a"]),
         ("tags", {"a": 1}),
     ],

@@ -18,6 +18,7 @@ from lambdaform.packaging.installer import failure
 from lambdaform.packaging.packager import Packager
 from lambdaform.packaging.requirements import Target, target_of
 from tests.packaging.made import build, project, requirements, source, wheel
+from tests.patience import PATIENCE
 
 ARM = Target("3.13", "aarch64-manylinux_2_34")
 ROOT = Path(__file__).parent.parent.parent
@@ -408,7 +409,7 @@ def test_a_binary_package_comes_for_arm64_whatever_machine_asks(tmp_path: Path) 
 def test_ctrl_c_leaves_no_half_entry(tmp_path: Path) -> None:
     (tmp_path / "wheels").mkdir()
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(20)
+        server.settimeout(PATIENCE)
         # A wheel that never arrives: uv asks for it and waits until it is interrupted.
         address = f"http://127.0.0.1:{server.getsockname()[1]}/slow-1.0-py3-none-any.whl"
         code = requirements(tmp_path, f"slow @ {address}")
@@ -432,7 +433,7 @@ def test_ctrl_c_leaves_no_half_entry(tmp_path: Path) -> None:
             with asked:
                 os.killpg(process.pid, signal.SIGINT)
                 said = process.stderr.read()
-                process.wait(timeout=20)
+                process.wait(timeout=PATIENCE)
 
     assert process.returncode != 0
     assert "KeyboardInterrupt" in said or "was stopped" in said  # whichever of the two hears of it first
