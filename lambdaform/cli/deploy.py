@@ -92,6 +92,7 @@ def _deploy(options: Options, plan_file: Path | None, given: dict[str, Any]) -> 
             if not plan.changes:
                 state = deployment.store.find(plan.key)
             else:
+                deployment.require_unused(plan)
                 if not given["delete_data"]:
                     deployment.require_no_loss(plan, aws)
                 if not is_local:

@@ -52,6 +52,7 @@ def destroy(options: Options, /, **given: Any) -> None:
                     print_line({"event": "destroyed", "kept": []})
                 return
             show_plan(options, plan, as_json=as_json)
+            deployment.require_unused(plan)
             confirm_plan(plan, yes=given["yes"], as_json=as_json)
             apply(options, deployment, plan, {}, aws, given, stop)
     kept = [change.address for change in plan.changes if change.action is Action.KEEP]

@@ -288,6 +288,25 @@ class Deployment:
             return attrs.evolve(change, action=Action.DELETE, reason="it is empty")
         return change
 
+    def require_unused(self, plan: Plan) -> None:
+        """Raise `LambdaformError` where another stack that is deployed here uses what the plan deletes."""
+        from lambdaform.engine.plan import Action
+        from lambdaform.model.graph import references_in
+
+        deleted = {change.address for change in plan.changes if change.action is Action.DELETE}
+        uses = [
+            f"{content[1]}, which {record.address} of {state.key.stack} uses"
+            for state in (self.store.beside(plan.key) if deleted else ())
+            for record in state.records.values()
+            for key, content in references_in(dict(record.declared))
+            if key == "@stack" and content[0] == plan.key.stack and content[1] in deleted
+        ]
+        if uses:
+            raise LambdaformError(
+                f"nothing was changed: this deletes {'; '.join(dict.fromkeys(uses))}",
+                hint="destroy that stack first, or deploy it without what it uses of this one",
+            )
+
     @staticmethod
     def require_no_loss(plan: Plan, aws: Aws) -> None:
         """Raise `LambdaformError` where a replacement would delete what holds data. Empty queues hold no data."""

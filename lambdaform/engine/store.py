@@ -13,10 +13,12 @@ import json
 import os
 import platform
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol
+
+import attrs
 
 from lambdaform.engine.state import State, StateKey, read_record, read_state, record_document, state_document
 from lambdaform.model.driver import Record
@@ -176,6 +178,14 @@ class FolderStore:
                 hint="say which with --profile, or write account = ... in the stack",
             )
         return self._load(fitting[0]) if fitting else None
+
+    def beside(self, key: StateKey) -> Iterator[State]:
+        """The states of the other stacks that are deployed to the same stage, region, account and endpoint."""
+        for folder in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():
+            if folder.name != key.stack and folder.is_dir():
+                state = self.find(attrs.evolve(key, stack=folder.name))
+                if state is not None:
+                    yield state
 
     def _load(self, path: Path) -> State | None:
         journal = path.with_suffix(".journal")

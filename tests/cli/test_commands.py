@@ -172,6 +172,45 @@ def test_destroy_keeps_a_queue_with_messages_and_what_it_needs_until_told(projec
     assert sqs.list_queues(QueueNamePrefix="shop-data").get("QueueUrls", []) == []
 
 
+TWO_STACKS = """
+import os
+from lambdaform import Function, PythonCode, Queue, Stack
+
+class Shop(Stack):
+    inbox = Queue()
+    other = Queue()
+
+class Reader(Stack):
+    worker = Function("worker.handler", PythonCode("src"), uses={"INBOX": Shop.inbox.send()})
+
+if __name__ == "__main__":
+    (Reader if "READER" in os.environ else Shop).main()
+"""
+
+
+def test_what_another_stack_uses_is_not_deleted(project: Project, aws: str) -> None:
+    arguments = ("--stage", "two", "--endpoint-url", aws, "--yes")
+    project.write(TWO_STACKS)
+    project.run("deploy", *arguments)
+    project.run("deploy", *arguments, READER="1")
+
+    refused = project.run("destroy", *arguments)
+    project.write(TWO_STACKS.replace("    inbox = Queue()\n", "").replace("Shop.inbox", "Shop.other"))
+    left_out = project.run("deploy", *arguments, "--delete-data")
+    changed = project.run("deploy", *arguments, READER="1")
+    now = project.run("deploy", *arguments, "--delete-data")
+    project.run("destroy", *arguments, READER="1")
+    gone = project.run("destroy", *arguments)
+
+    assert refused.returncode == left_out.returncode == 1
+    uses = "this deletes sqs.queue.inbox, which iam.role_policy.worker of reader uses"
+    assert uses in refused.stderr
+    assert uses in left_out.stderr
+    assert "destroy that stack first" in refused.stderr
+    assert [each.returncode for each in (changed, now, gone)] == [0, 0, 0]
+    assert not list((project.folder / ".lambdaform" / "state").rglob("*.json"))
+
+
 def test_a_replacement_does_not_delete_a_queue_with_messages_until_told(project: Project, aws: str) -> None:
     import boto3
 
