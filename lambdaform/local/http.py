@@ -29,7 +29,6 @@ _RECALLED = 16
 _PLAIN = re.compile(rb"(GET|POST) (/[!-~]*) HTTP/1\.1")
 _MEANT = frozenset({"expect", "transfer-encoding", "connection", "upgrade"})
 """Headers that say how the rest of a request is to be read."""
-_SERVER = "lambdaform"
 
 
 @attrs.frozen(eq=False)
@@ -262,7 +261,7 @@ class Connection(asyncio.Protocol):
         """
         if self._transport is not None:
             end = "" if self._keep_alive else "Connection: close\r\n"
-            text = f"HTTP/1.1 200 OK\r\nServer: {_SERVER}\r\n{fields}Content-Length: {len(body)}\r\n{end}\r\n"
+            text = f"HTTP/1.1 200 OK\r\n{fields}Content-Length: {len(body)}\r\n{end}\r\n"
             self._transport.write(text.encode("utf-8", "surrogateescape") + body)
         self._done()
 
@@ -323,7 +322,7 @@ class Connection(asyncio.Protocol):
         self._dispatch(self, request)
 
     def _head(self, status: int, headers: Sequence[tuple[str, str]], *, length: int | None) -> bytes:
-        lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}", f"Server: {_SERVER}"]
+        lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}"]
         has_length = False
         for name, value in headers:
             lowered = name.lower()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from lambdaform.local.lambda_.admission import Bucket, Limits, Rate, Use, decide_admission
+from lambdaform.local.lambda_.admission import Bucket, Limits, Rate, decide_admission
 
 
 def limits(*, reserved: int | None = None, provisioned: int = 0, unreserved: int = 1000) -> Limits:
     return Limits(reserved, provisioned, provisioned, unreserved)
+
+
+def decided(limits: Limits, on_demand: int, unreserved: int, *, has_ready: bool = False) -> str:
+    return decide_admission(limits, on_demand=on_demand, unreserved=unreserved, has_ready=has_ready)
 
 
 @pytest.mark.parametrize(
@@ -24,18 +28,18 @@ def limits(*, reserved: int | None = None, provisioned: int = 0, unreserved: int
 def test_a_reservation_is_a_floor_and_a_ceiling(
     reserved: int | None, busy: int, unreserved: int, decision: str
 ) -> None:
-    assert decide_admission(limits(reserved=reserved), Use(busy, unreserved, has_ready=False)) == decision
+    assert decided(limits(reserved=reserved), busy, unreserved) == decision
 
 
 def test_a_provisioned_environment_is_used_whatever_else_is_busy() -> None:
-    assert decide_admission(limits(provisioned=1), Use(0, 1000, has_ready=True)) == "provisioned"
+    assert decided(limits(provisioned=1), 0, 1000, has_ready=True) == "provisioned"
 
 
 def test_what_is_provisioned_leaves_the_rest_of_the_reservation() -> None:
     held = limits(reserved=3, provisioned=2)
 
-    assert decide_admission(held, Use(0, 0, has_ready=False)) == "on-demand"
-    assert decide_admission(held, Use(1, 0, has_ready=False)) == "ReservedFunctionConcurrentInvocationLimitExceeded"
+    assert decided(held, 0, 0) == "on-demand"
+    assert decided(held, 1, 0) == "ReservedFunctionConcurrentInvocationLimitExceeded"
 
 
 def test_a_function_grows_by_a_thousand_and_then_by_a_hundred_a_second() -> None:

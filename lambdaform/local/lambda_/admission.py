@@ -44,27 +44,19 @@ class Limits:
     """What all functions without a reservation may use together, on demand."""
 
 
-@attrs.frozen
-class Use:
-    """What is busy now."""
+def decide_admission(limits: Limits, *, on_demand: int, unreserved: int, has_ready: bool) -> Place | Reason:
+    """Where one more invocation runs; what provisioned environments cannot take runs on demand.
 
-    on_demand: int
-    """Of the function, outside its provisioned environments."""
-    unreserved: int
-    """On demand, of all functions without a reservation."""
-    has_ready: bool
-    """Whether a provisioned environment of the version is idle."""
-
-
-def decide_admission(limits: Limits, use: Use) -> Place | Reason:
-    """Where one more invocation runs; what provisioned environments cannot take runs on demand."""
-    if use.has_ready:
+    Busy are `on_demand` environments of the function outside its provisioned ones, and `unreserved` on demand of all
+    functions without a reservation; `has_ready` says whether a provisioned one of the version is idle.
+    """
+    if has_ready:
         return "provisioned"
     if limits.reserved is not None:
-        if use.on_demand < limits.reserved - limits.function_provisioned:
+        if on_demand < limits.reserved - limits.function_provisioned:
             return "on-demand"
         return "ReservedFunctionConcurrentInvocationLimitExceeded"
-    return "on-demand" if use.unreserved < limits.unreserved else "ConcurrentInvocationLimitExceeded"
+    return "on-demand" if unreserved < limits.unreserved else "ConcurrentInvocationLimitExceeded"
 
 
 @attrs.define(eq=False)

@@ -33,6 +33,9 @@ Turn = Literal[
 Status = Literal["success", "error", "timeout"]
 """`error` for whatever ended the process; a function's own error is a `success` of the platform."""
 
+UNHANDLED = "Unhandled"
+"""What a caller is told of a function that failed."""
+
 
 @attrs.frozen
 class Failure:

@@ -290,17 +290,21 @@ class Environment:
         turn = await self._turns.wait(invocation.left)
         return self._end(invocation, turn)
 
-    def start(self, event: Event, *, timeout: float, hurried: Hurried) -> None:
-        """As `invoke`, where `is_at_hand`, for who is hurried; `catch_up` sees to it that the log is written."""
+    def hand(self, event: Event, *, timeout: float) -> Invocation:
+        """Where `is_at_hand`, hand an event over for who is hurried, before anything is noted: `start` must follow."""
         self._sandbox.wake()
-        self.served += 1
-        self._enter("invoke")
         invocation = self._invocation = Invocation(event, timeout, self._now(), False)
-        self._teller.begins_hurried(invocation)
         self._reply = None
         self._turns.begin()
         self._deliver(invocation)
-        self._turns.then(timeout, functools.partial(self._came, invocation, hurried))
+        return invocation
+
+    def start(self, invocation: Invocation, hurried: Hurried) -> None:
+        """Wait as `invoke` for what was handed over; `catch_up` sees to it that the log is written."""
+        self.served += 1
+        self._enter("invoke")
+        self._teller.begins_hurried(invocation)
+        self._turns.then(invocation.timeout, functools.partial(self._came, invocation, hurried))
 
     def _came(self, invocation: Invocation, hurried: Hurried, turn: Turn) -> None:
         try:

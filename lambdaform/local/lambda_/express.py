@@ -16,10 +16,11 @@ import attrs
 from lambdaform.local import door, models, protocol
 from lambdaform.local.arrivals import HEADER
 from lambdaform.local.http import Connection, Dispatch, Request, Response, print_failure
+from lambdaform.local.lambda_.endings import UNHANDLED, Ending
 from lambdaform.local.lambda_.invoking import LARGEST_REQUEST, Invoking, Target, check_json
 from lambdaform.local.lambda_.naming import Reference, refer
 from lambdaform.local.lambda_.plane import Plane
-from lambdaform.local.ports import AwsFault, Outcome
+from lambdaform.local.ports import AwsFault
 
 _FAILURE = Response(500, b'{"message": "internal failure of the local AWS; see its standard error"}')
 _KEPT = 512
@@ -107,7 +108,7 @@ class Express:
             target,
             body,
             request_id=request_id,
-            done=lambda ran: connection.answer_ok(fields(ran.outcome, request_id), ran.outcome.payload),
+            done=lambda ending: connection.answer_ok(_fields(ending, target, request_id), ending.payload),
             failed=failed,
         )
 
@@ -133,10 +134,10 @@ class Express:
         return _Known(reference)
 
 
-def fields(outcome: Outcome, request_id: str) -> str:
+def _fields(ending: Ending, target: Target, request_id: str) -> str:
     """The header lines that answer a synchronous invocation, as the service's model has them."""
-    error = f"X-Amz-Function-Error: {outcome.function_error}\r\n" if outcome.function_error is not None else ""
+    error = f"X-Amz-Function-Error: {UNHANDLED}\r\n" if ending.is_error else ""
     return (
         f"x-amzn-RequestId: {request_id}\r\nDate: {protocol.date(int(time.time()))}\r\n{error}"
-        f"X-Amz-Executed-Version: {outcome.executed_version}\r\nContent-Type: application/json\r\n"
+        f"X-Amz-Executed-Version: {target.version.number}\r\nContent-Type: application/json\r\n"
     )

@@ -22,7 +22,7 @@ from lambdaform.local.lambda_.admission import (
     Reason,
 )
 from lambdaform.local.lambda_.blueprints import Blueprints
-from lambdaform.local.lambda_.endings import Ending, Hurried, error_of
+from lambdaform.local.lambda_.endings import UNHANDLED, Ending, Hurried, error_of
 from lambdaform.local.lambda_.environment import Environment
 from lambdaform.local.lambda_.metrics import Metrics, Unit
 from lambdaform.local.lambda_.naming import LATEST, Reference, is_version, refer
@@ -85,6 +85,17 @@ class Target:
         """What its environments are kept under."""
         function, version = self.function, self.version
         return Key(function.account, function.region, function.name, version.number, version.generation)
+
+    @functools.cached_property
+    def limits(self) -> Callable[[int], Limits]:
+        """Its limits by what all functions have left together, where nothing of the function is kept ready."""
+        reserved = self.function.reserved_concurrency
+
+        @functools.lru_cache(maxsize=1)
+        def made(unreserved: int) -> Limits:
+            return Limits(reserved, 0, 0, unreserved)
+
+        return made
 
 
 @attrs.define(eq=False)
@@ -222,7 +233,7 @@ class Invoking:
             raise recursive()
         strike = self._faults.take(function.arn)
         limits = self._limits(target)
-        place = self._refused_by_rate(function, limits) if is_rated else None
+        place = self._refused_by_rate(function, limits, self._plane.clock.now()) if is_rated else None
         place = place or self._plane.fleet.admit(key, limits)
         if strike == "throttle":
             place = "ConcurrentInvocationLimitExceeded"
@@ -265,7 +276,7 @@ class Invoking:
         payload: bytes,
         *,
         request_id: str,
-        done: Callable[[Ran], None],
+        done: Callable[[Ending], None],
         failed: Callable[[Exception], None],
     ) -> bool:
         """As `run` for a request from outside, hurried: where nothing has to be waited for before the handler.
@@ -286,19 +297,20 @@ class Invoking:
         fleet = self._plane.fleet
         key = target.key
         limits = self._limits(target)
-        environment = fleet.at_hand(key, limits)
-        # In this order, as asking for a rate counts.
-        if environment is None or self._refused_by_rate(function, limits) is not None:
-            return False
         started = self._plane.clock.now()
+        environment = fleet.at_hand(key, limits, started)
+        # In this order, as asking for a rate counts.
+        if environment is None or self._refused_by_rate(function, limits, started) is not None:
+            return False
         segment = self._plane.ids.hex(16)
         event = Event(request_id, payload or b"{}", target.arn, trace=self._new_header(segment, started))
+        invocation = fleet.hand(environment, event, timeout=blueprint.timeout)  # its process wakes meanwhile
         run = _Run(target, event, segment, started, "on-demand", limits, fleet.busy(key), is_hurried=True)
         self._hurried[run] = environment
 
         def ended(ending: Ending) -> None:
             try:
-                done(_ran(run, ending))
+                done(ending)
             except Exception as error:  # noqa: BLE001 - whoever waits for an answer gets one
                 failed(error)
 
@@ -316,8 +328,7 @@ class Invoking:
             fleet.start(
                 key,
                 environment,
-                event,
-                timeout=blueprint.timeout,
+                invocation,
                 is_reserved=function.reserved_concurrency is not None,
                 hurried=Hurried(ended, failed, freed, told),
             )
@@ -429,7 +440,7 @@ class Invoking:
                 request_id=run.event.request_id,
                 event=run.event.payload,
                 result=ending.payload,
-                error="Unhandled" if ending.is_error else None,
+                error=UNHANDLED if ending.is_error else None,
                 attempt=run.attempt,
                 is_cold=ending.was_cold,
                 logs=ending.log,
@@ -441,6 +452,9 @@ class Invoking:
     def _limits(self, target: Target) -> Limits:
         function, version = target.function, target.version
         found = function.provisioned
+        unreserved = ACCOUNT_CONCURRENCY - self._plane.store.claimed(function.account, function.region)
+        if not found:
+            return target.limits(unreserved)
         ready = 0
         for qualifier, config in found.items():
             alias = function.aliases.get(qualifier)
@@ -449,15 +463,14 @@ class Invoking:
         return Limits(
             reserved=function.reserved_concurrency,
             provisioned=ready,
-            function_provisioned=sum(each.requested for each in found.values()) if found else 0,
-            unreserved=ACCOUNT_CONCURRENCY - self._plane.store.claimed(function.account, function.region),
+            function_provisioned=sum(each.requested for each in found.values()),
+            unreserved=unreserved,
         )
 
-    def _refused_by_rate(self, function: Function, limits: Limits) -> Reason | None:
+    def _refused_by_rate(self, function: Function, limits: Limits, now: float) -> Reason | None:
         """Why a request is one too many in this second; there is no such thing where time stands still meanwhile."""
         if self._is_virtual:
             return None
-        now = self._plane.clock.now()
         if limits.reserved is not None:
             rate = self._rate(function.arn)
             allowed = rate.take(now, REQUESTS_PER_ENVIRONMENT * limits.reserved) or limits.reserved == 0
@@ -528,7 +541,7 @@ class Invoking:
 
 
 def _ran(run: _Run, ending: Ending) -> Ran:
-    error = "Unhandled" if ending.is_error else None
+    error = UNHANDLED if ending.is_error else None
     outcome = Outcome(200, ending.payload, error, run.target.version.number, run.event.request_id)
     return Ran(outcome, ending.log, ending.is_streamed, ending.rest)
 

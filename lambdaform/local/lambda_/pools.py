@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from lambdaform.local.lambda_.admission import Place, Rate, Use
+from lambdaform.local.lambda_.admission import Limits, Place, Rate, Reason, decide_admission
 from lambdaform.local.lambda_.endings import FailedInit
 from lambdaform.local.lambda_.environment import Environment
 
@@ -47,9 +47,11 @@ class Pool:
     snapshot: asyncio.Task[Environment | FailedInit] | None = None
     """What new environments are restored from, or is just being made; a failure when its INIT failed."""
 
-    def use(self, *, has_ready: bool) -> Use:
-        """What is busy now."""
-        return Use(self.function.on_demand, self.region.unreserved, has_ready)
+    def admission(self, limits: Limits, *, has_ready: bool) -> Place | Reason:
+        """Where one more invocation runs, or why none may, with what is busy now."""
+        return decide_admission(
+            limits, on_demand=self.function.on_demand, unreserved=self.region.unreserved, has_ready=has_ready
+        )
 
     def drop_snapshot(self) -> None:
         """Forget the snapshot; the next environment needs another."""

@@ -24,13 +24,13 @@ from lambdaform.local.lambda_.admission import (
     Limits,
     Place,
     Reason,
-    decide_admission,
 )
 from lambdaform.local.lambda_.anticipation import MOST
 from lambdaform.local.lambda_.blueprint import Blueprint, LogWriter
 from lambdaform.local.lambda_.cpu import Shares
 from lambdaform.local.lambda_.endings import Ending, FailedInit, Hurried, Turn
 from lambdaform.local.lambda_.environment import Environment, Initialization
+from lambdaform.local.lambda_.invocation import Invocation
 from lambdaform.local.lambda_.launching import Launch
 from lambdaform.local.lambda_.pools import (
     FunctionUse,
@@ -133,7 +133,7 @@ class Fleet:
         """Where another event for `key` may be served now; when it may, `serve` must follow at once."""
         pool = self._pool(key)
         has_ready = bool(limits.provisioned) and self._may_use_ready(pool, limits)
-        place = decide_admission(limits, pool.use(has_ready=has_ready))
+        place = pool.admission(limits, has_ready=has_ready)
         if place == "on-demand" and first_idle(pool, "on-demand") is None:
             return place if self._may_grow((key.account, key.region, key.name)) else "ConcurrentInvocationLimitExceeded"
         return place
@@ -208,7 +208,7 @@ class Fleet:
         self._clock.run(self._conclude(ending.rest, whole, environment, give_back))
         return attrs.evolve(ending, rest=whole)
 
-    def at_hand(self, key: Key, limits: Limits) -> Environment | None:
+    def at_hand(self, key: Key, limits: Limits, now: float) -> Environment | None:
         """The environment that may serve an event on demand now, if it can do that without anything to wait for."""
         pool = self._pools.get(key)
         if pool is None or not pool.idle:
@@ -217,23 +217,30 @@ class Fleet:
         if (
             not environment.is_at_hand
             or not may_expire(environment)
-            or environment.idle_since <= self._clock.now() - IDLE_LIFE
-            or decide_admission(limits, pool.use(has_ready=False)) != "on-demand"
+            or environment.idle_since <= now - IDLE_LIFE
+            or pool.admission(limits, has_ready=False) != "on-demand"
         ):
             return None
         return environment
+
+    def hand(self, environment: Environment, event: Event, *, timeout: float) -> Invocation:
+        """Hand an event to the environment that is `at_hand`, before anything is noted; `start` must follow at once."""
+        try:
+            return environment.hand(event, timeout=timeout)
+        except BaseException:
+            environment.retire()
+            raise
 
     def start(
         self,
         key: Key,
         environment: Environment,
-        event: Event,
+        invocation: Invocation,
         *,
-        timeout: float,
         is_reserved: bool,
         hurried: Hurried,
     ) -> None:
-        """As `serve` for who is hurried, in the environment that is `at_hand`."""
+        """As `serve` for who is hurried, in the environment that has been handed the event."""
         pool = self._pools[key]
         pool.idle.remove(environment)
         give_back = self._lend(pool, environment, "on-demand", is_reserved=is_reserved)
@@ -243,9 +250,7 @@ class Fleet:
             hurried.freed()
 
         try:
-            environment.start(
-                event, timeout=timeout, hurried=Hurried(hurried.done, hurried.failed, freed, hurried.told)
-            )
+            environment.start(invocation, Hurried(hurried.done, hurried.failed, freed, hurried.told))
         except BaseException:
             environment.retire()
             give_back()
