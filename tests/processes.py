@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 
 def below(pid: int) -> list[int]:
-    """A process's descendants. One that ends while we look has none."""
-    try:
-        found = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-    return found + [each for child in found for each in below(child)]
+    """A process's descendants, by the parent each names: the kernel's lists of children miss some now and then."""
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                children.setdefault(parent(int(folder.name)), []).append(int(folder.name))
+    found = list(children.get(pid, ()))
+    for each in found:
+        found += children.get(each, ())
+    return found
 
 
 def state(pid: int) -> str | None:
