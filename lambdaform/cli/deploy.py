@@ -43,8 +43,9 @@ def deploy(options: Options, /, plan_file: Path | None, outputs_file: Path | Non
     stacks = chain(options)
     if plan_file is not None or given["target"]:
         stacks = stacks[-1:]  # both mean this stack alone
-    for stack in stacks:
-        outputs = _deploy(attrs.evolve(options, stack=stack), plan_file, given)
+    for number, stack in enumerate(stacks, 1):
+        following = {each.stack_name() for each in stacks[number:]}
+        outputs = _deploy(attrs.evolve(options, stack=stack), plan_file, given, following)
     if outputs_file is not None:
         outputs_file.write_text(json.dumps(outputs, indent=2) + "\n", encoding="utf-8")
     if given["as_json"]:
@@ -55,8 +56,8 @@ def deploy(options: Options, /, plan_file: Path | None, outputs_file: Path | Non
         click.echo(outputs_text(outputs))
 
 
-def _deploy(options: Options, plan_file: Path | None, given: dict[str, Any]) -> dict[str, Any]:
-    """One stack; gives its outputs."""
+def _deploy(options: Options, plan_file: Path | None, given: dict[str, Any], following: set[str]) -> dict[str, Any]:
+    """One stack, before the `following` ones; gives its outputs."""
     from lambdaform.aws.session import RealPauses, connect
 
     is_local: bool = given["is_local"]
@@ -92,7 +93,7 @@ def _deploy(options: Options, plan_file: Path | None, given: dict[str, Any]) -> 
             if not plan.changes:
                 state = deployment.store.find(plan.key)
             else:
-                deployment.require_unused(plan)
+                deployment.require_unused(plan, following=following)
                 if not given["delete_data"]:
                     deployment.require_no_loss(plan, aws)
                 if not is_local:

@@ -288,8 +288,11 @@ class Deployment:
             return attrs.evolve(change, action=Action.DELETE, reason="it is empty")
         return change
 
-    def require_unused(self, plan: Plan) -> None:
-        """Raise `LambdaformError` where another stack that is deployed here uses what the plan deletes."""
+    def require_unused(self, plan: Plan, *, following: Container[str] = ()) -> None:
+        """Raise `LambdaformError` where another stack that is deployed here uses what the plan deletes.
+
+        Stacks that are deployed right after it, by name, do not count: they are about to use it no more.
+        """
         from lambdaform.engine.plan import Action
         from lambdaform.model.graph import references_in
 
@@ -297,6 +300,7 @@ class Deployment:
         uses = [
             f"{content[1]}, which {record.address} of {state.key.stack} uses"
             for state in (self.store.beside(plan.key) if deleted else ())
+            if state.key.stack not in following
             for record in state.records.values()
             for key, content in references_in(dict(record.declared))
             if key == "@stack" and content[0] == plan.key.stack and content[1] in deleted
@@ -304,7 +308,7 @@ class Deployment:
         if uses:
             raise LambdaformError(
                 f"nothing was changed: this deletes {'; '.join(dict.fromkeys(uses))}",
-                hint="destroy that stack first, or deploy it without what it uses of this one",
+                hint="destroy that stack first, or take the use out of it and deploy it: this one is deployed along",
             )
 
     @staticmethod

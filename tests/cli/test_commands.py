@@ -174,14 +174,14 @@ def test_destroy_keeps_a_queue_with_messages_and_what_it_needs_until_told(projec
 
 TWO_STACKS = """
 import os
-from lambdaform import Function, PythonCode, Queue, Stack
+from lambdaform import Function, PythonCode, Stack, Topic
 
 class Shop(Stack):
-    inbox = Queue()
-    other = Queue()
+    news = Topic()
+    other = Topic()
 
 class Reader(Stack):
-    worker = Function("worker.handler", PythonCode("src"), uses={"INBOX": Shop.inbox.send()})
+    worker = Function("worker.handler", PythonCode("src"), uses={"NEWS": Shop.news.publish()})
 
 if __name__ == "__main__":
     (Reader if "READER" in os.environ else Shop).main()
@@ -195,19 +195,19 @@ def test_what_another_stack_uses_is_not_deleted(project: Project, aws: str) -> N
     project.run("deploy", *arguments, READER="1")
 
     refused = project.run("destroy", *arguments)
-    project.write(TWO_STACKS.replace("    inbox = Queue()\n", "").replace("Shop.inbox", "Shop.other"))
-    left_out = project.run("deploy", *arguments, "--delete-data")
-    changed = project.run("deploy", *arguments, READER="1")
-    now = project.run("deploy", *arguments, "--delete-data")
+    project.write(TWO_STACKS.replace("    news = Topic()\n", "").replace("Shop.news", "Shop.other"))
+    left_out = project.run("deploy", *arguments)
+    both = project.run("deploy", *arguments, READER="1")
     project.run("destroy", *arguments, READER="1")
     gone = project.run("destroy", *arguments)
 
     assert refused.returncode == left_out.returncode == 1
-    uses = "this deletes sqs.queue.inbox, which iam.role_policy.worker of reader uses"
+    uses = "this deletes sns.topic.news, which iam.role_policy.worker of reader uses"
     assert uses in refused.stderr
     assert uses in left_out.stderr
     assert "destroy that stack first" in refused.stderr
-    assert [each.returncode for each in (changed, now, gone)] == [0, 0, 0]
+    assert "delete sns.topic.news" in both.stderr
+    assert [each.returncode for each in (both, gone)] == [0, 0]
     assert not list((project.folder / ".lambdaform" / "state").rglob("*.json"))
 
 

@@ -167,7 +167,7 @@ def error_of(ending: Ending) -> str | None:
     except (ValueError, RecursionError):
         described = None
     if not isinstance(described, dict):
-        return ending.error_type or "Unhandled"
+        return ending.error_type or UNHANDLED
     members = cast("dict[str, Json]", described)
     kind, text = members.get("errorType") or ending.error_type, members.get("errorMessage") or ""
     # The request id in a platform's message is told elsewhere.

@@ -86,17 +86,6 @@ class Target:
         function, version = self.function, self.version
         return Key(function.account, function.region, function.name, version.number, version.generation)
 
-    @functools.cached_property
-    def limits(self) -> Callable[[int], Limits]:
-        """Its limits by what all functions have left together, where nothing of the function is kept ready."""
-        reserved = self.function.reserved_concurrency
-
-        @functools.lru_cache(maxsize=1)
-        def made(unreserved: int) -> Limits:
-            return Limits(reserved, 0, 0, unreserved)
-
-        return made
-
 
 @attrs.define(eq=False)
 class _Run:
@@ -304,7 +293,7 @@ class Invoking:
             return False
         segment = self._plane.ids.hex(16)
         event = Event(request_id, payload or b"{}", target.arn, trace=self._new_header(segment, started))
-        invocation = fleet.hand(environment, event, timeout=blueprint.timeout)  # its process wakes meanwhile
+        invocation = fleet.hand(key, environment, event, timeout=blueprint.timeout)  # its process wakes meanwhile
         run = _Run(target, event, segment, started, "on-demand", limits, fleet.busy(key), is_hurried=True)
         self._hurried[run] = environment
 
@@ -452,9 +441,6 @@ class Invoking:
     def _limits(self, target: Target) -> Limits:
         function, version = target.function, target.version
         found = function.provisioned
-        unreserved = ACCOUNT_CONCURRENCY - self._plane.store.claimed(function.account, function.region)
-        if not found:
-            return target.limits(unreserved)
         ready = 0
         for qualifier, config in found.items():
             alias = function.aliases.get(qualifier)
@@ -463,8 +449,8 @@ class Invoking:
         return Limits(
             reserved=function.reserved_concurrency,
             provisioned=ready,
-            function_provisioned=sum(each.requested for each in found.values()),
-            unreserved=unreserved,
+            function_provisioned=sum(each.requested for each in found.values()) if found else 0,
+            unreserved=ACCOUNT_CONCURRENCY - self._plane.store.claimed(function.account, function.region),
         )
 
     def _refused_by_rate(self, function: Function, limits: Limits, now: float) -> Reason | None:

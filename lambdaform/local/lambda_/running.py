@@ -223,8 +223,9 @@ class Fleet:
             return None
         return environment
 
-    def hand(self, environment: Environment, event: Event, *, timeout: float) -> Invocation:
+    def hand(self, key: Key, environment: Environment, event: Event, *, timeout: float) -> Invocation:
         """Hand an event to the environment that is `at_hand`, before anything is noted; `start` must follow at once."""
+        self._pools[key].idle.remove(environment)
         try:
             return environment.hand(event, timeout=timeout)
         except BaseException:
@@ -241,9 +242,7 @@ class Fleet:
         hurried: Hurried,
     ) -> None:
         """As `serve` for who is hurried, in the environment that has been handed the event."""
-        pool = self._pools[key]
-        pool.idle.remove(environment)
-        give_back = self._lend(pool, environment, "on-demand", is_reserved=is_reserved)
+        give_back = self._lend(self._pools[key], environment, "on-demand", is_reserved=is_reserved)
 
         def freed() -> None:
             give_back()
