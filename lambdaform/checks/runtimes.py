@@ -61,27 +61,25 @@ def _newer(runtime: Runtime, today: datetime.date) -> str:
 @rule("runtime-unknown", Severity.ERROR, "A runtime is one that AWS has.", link=PAGE)
 def unknown(view: View) -> Iterable[Finding]:
     """Names that are in no list, with the nearest one that can be used today."""
+    today = view.facts.today
+    names = current(today)
     for node in view.of("lambda.function", "lambda.layer"):
         name = runtime_of(node)
         if name is None or name in RUNTIMES or name == "custom" or name.startswith("arn:"):
             continue
-        names = current(view.facts.today)
         import difflib  # only mistakes need it
 
-        near = difflib.get_close_matches(name, names, n=1)
+        # To move to, one that lives on; without a date it may still be a preview.
+        lasting = [each for each in names if (end := RUNTIMES[each].deprecated) is not None and end > today]
+        near = difflib.get_close_matches(name, lasting if name in ENDED else names, n=1)
+        advice = "move to {}" if name in ENDED else "did you mean {}?"
         yield Finding(
             node,
             "is a runtime that AWS has ended" if name in ENDED else "is not a runtime of Lambda",
             "runtime",
             given=name,
             allowed=", ".join(names),
-            hint=(
-                "use one of these"
-                if not near
-                else f"move to {near[0]}"
-                if name in ENDED
-                else f"did you mean {near[0]}?"
-            ),
+            hint=advice.format(near[0]) if near else "use one of these",
         )
 
 

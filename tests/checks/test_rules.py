@@ -92,6 +92,21 @@ def test_a_sound_stack_has_no_problems() -> None:
     assert problems(named) == []
 
 
+def test_what_aws_has_ended_is_told_with_what_lives_on() -> None:
+    hints = {
+        name: problem.hint
+        for name in ("python3.6", "dotnet7", "pyton3.13")
+        for problem in problems({"worker": function(runtime=name)})
+        if problem.rule == "runtime-unknown"
+    }
+
+    assert hints == {
+        "python3.6": "move to python3.14",
+        "dotnet7": "move to dotnet10",
+        "pyton3.13": "did you mean python3.13?",
+    }
+
+
 def test_ten_mistakes_are_shown_in_one_run_each_with_its_line() -> None:
     here = Path(__file__).read_text(encoding="utf-8").splitlines()
     dead = Queue(
