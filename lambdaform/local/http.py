@@ -263,7 +263,10 @@ class Connection(asyncio.Protocol):
             end = "" if self._keep_alive else "Connection: close\r\n"
             text = f"HTTP/1.1 200 OK\r\n{fields}Content-Length: {len(body)}\r\n{end}\r\n"
             self._transport.write(text.encode("utf-8", "surrogateescape") + body)
-        self._done()
+        if self._keep_alive and not self._waiting:
+            self._current = None
+        else:
+            self._done()
 
     def begin(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
         """Start an answer whose length is not known yet."""

@@ -7,32 +7,31 @@ import pytest
 from lambdaform.local.lambda_.admission import Bucket, Limits, Rate, decide_admission
 
 
-def limits(*, reserved: int | None = None, provisioned: int = 0, unreserved: int = 1000) -> Limits:
-    return Limits(reserved, provisioned, provisioned, unreserved)
+def limits(*, reserved: int | None = None, provisioned: int = 0) -> Limits:
+    return Limits(reserved, provisioned, provisioned)
 
 
-def decided(limits: Limits, on_demand: int, unreserved: int, *, has_ready: bool = False) -> str:
-    return decide_admission(limits, on_demand=on_demand, unreserved=unreserved, has_ready=has_ready)
+def decided(limits: Limits, on_demand: int, left: int, *, has_ready: bool = False) -> str:
+    return decide_admission(limits, on_demand=on_demand, left=left, has_ready=has_ready)
 
 
 @pytest.mark.parametrize(
-    ("reserved", "busy", "unreserved", "decision"),
+    ("reserved", "busy", "left", "decision"),
     [
-        (None, 5, 999, "on-demand"),
-        (None, 0, 1000, "ConcurrentInvocationLimitExceeded"),
-        (2, 1, 1000, "on-demand"),
-        (2, 2, 0, "ReservedFunctionConcurrentInvocationLimitExceeded"),
+        (None, 5, 1, "on-demand"),
+        (None, 0, 0, "ConcurrentInvocationLimitExceeded"),
+        (None, 0, -1, "ConcurrentInvocationLimitExceeded"),
+        (2, 1, 0, "on-demand"),
+        (2, 2, 1000, "ReservedFunctionConcurrentInvocationLimitExceeded"),
         (0, 0, 0, "ReservedFunctionConcurrentInvocationLimitExceeded"),
     ],
 )
-def test_a_reservation_is_a_floor_and_a_ceiling(
-    reserved: int | None, busy: int, unreserved: int, decision: str
-) -> None:
-    assert decided(limits(reserved=reserved), busy, unreserved) == decision
+def test_a_reservation_is_a_floor_and_a_ceiling(reserved: int | None, busy: int, left: int, decision: str) -> None:
+    assert decided(limits(reserved=reserved), busy, left) == decision
 
 
 def test_a_provisioned_environment_is_used_whatever_else_is_busy() -> None:
-    assert decided(limits(provisioned=1), 0, 1000, has_ready=True) == "provisioned"
+    assert decided(limits(provisioned=1), 0, 0, has_ready=True) == "provisioned"
 
 
 def test_what_is_provisioned_leaves_the_rest_of_the_reservation() -> None:

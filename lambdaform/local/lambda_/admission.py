@@ -40,15 +40,13 @@ class Limits:
     """Environments kept ready for this version."""
     function_provisioned: int
     """Environments kept ready for all versions of the function: a reservation holds them as well."""
-    unreserved: int
-    """What all functions without a reservation may use together, on demand."""
 
 
-def decide_admission(limits: Limits, *, on_demand: int, unreserved: int, has_ready: bool) -> Place | Reason:
+def decide_admission(limits: Limits, *, on_demand: int, left: int, has_ready: bool) -> Place | Reason:
     """Where one more invocation runs; what provisioned environments cannot take runs on demand.
 
-    Busy are `on_demand` environments of the function outside its provisioned ones, and `unreserved` on demand of all
-    functions without a reservation; `has_ready` says whether a provisioned one of the version is idle.
+    Busy are `on_demand` environments of the function outside its provisioned ones; of those that functions without a
+    reservation may use together so many are `left`; `has_ready` says whether a provisioned one of the version is idle.
     """
     if has_ready:
         return "provisioned"
@@ -56,7 +54,7 @@ def decide_admission(limits: Limits, *, on_demand: int, unreserved: int, has_rea
         if on_demand < limits.reserved - limits.function_provisioned:
             return "on-demand"
         return "ReservedFunctionConcurrentInvocationLimitExceeded"
-    return "on-demand" if unreserved < limits.unreserved else "ConcurrentInvocationLimitExceeded"
+    return "on-demand" if left > 0 else "ConcurrentInvocationLimitExceeded"
 
 
 @attrs.define(eq=False)

@@ -290,13 +290,18 @@ class Environment:
         turn = await self._turns.wait(invocation.left)
         return self._end(invocation, turn)
 
-    def hand(self, event: Event, *, timeout: float) -> Invocation:
-        """Where `is_at_hand`, hand an event over for who is hurried, before anything is noted: `start` must follow."""
+    def hand(self, event: Event, *, timeout: float, now: float) -> Invocation:
+        """Where `is_at_hand`, hand an event over for who is hurried, before anything is noted: `start` must follow.
+
+        `now` is in seconds since the epoch, which is also the handler's own time: nobody is hurried under another.
+        """
+        assert self._api is not None
         self._sandbox.wake()
-        invocation = self._invocation = Invocation(event, timeout, self._now(), False)
+        invocation = self._invocation = Invocation(event, timeout, now, False)
         self._reply = None
         self._turns.begin()
-        self._deliver(invocation)
+        self._sandbox.hold_to_share()
+        self._api.deliver(event, deadline_ms=int((now + timeout) * 1000))
         return invocation
 
     def start(self, invocation: Invocation, hurried: Hurried) -> None:
@@ -316,12 +321,11 @@ class Environment:
                 ending = self._end(invocation, turn)
                 hurried.freed()
                 hurried.told(ending)
+            hurried.done(ending)
         except Exception as error:  # noqa: BLE001 - whoever waits for an answer gets one
             self.retire(at_once=True)
             hurried.freed()
             hurried.failed(error)
-        else:
-            hurried.done(ending)
 
     def _put_down(self, invocation: Invocation, answer: Answer, hurried: Hurried) -> None:
         """Be free again after an answer that is on its way."""

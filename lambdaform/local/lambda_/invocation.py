@@ -51,7 +51,9 @@ class Invocation:
 
     def piece(self, data: bytes, content_type: str) -> None:
         """Take a part of an answer that is streamed."""
-        self._count(len(data))
+        if self.answering is None:
+            self.answering = time.monotonic()
+        self.produced += len(data)
         if self.event.sink is not None:
             self.event.sink(data, content_type)
         if len(self.streamed) <= LARGEST_RESPONSE:  # what was streamed to the caller may be longer
@@ -59,12 +61,13 @@ class Invocation:
 
     def take(self, reply: Reply) -> Reply:
         """Take the answer; returns it whole."""
+        self.answered = time.monotonic()
         if not reply.is_streamed:
-            self._count(len(reply.body))
+            self.answering = self.answered
+            self.produced = len(reply.body)
         elif reply.error_type is None:
             is_too_large = self.event.sink is None and len(self.streamed) > LARGEST_RESPONSE
             reply = attrs.evolve(reply, body=bytes(self.streamed), is_too_large=is_too_large)
-        self.answered = time.monotonic()
         self.reply = reply
         return reply
 
@@ -120,11 +123,6 @@ class Invocation:
         if self.answered is not None and self.asked is not None:
             found.append(self._span("runtimeOverhead", self.answered, self.asked))
         return tuple(found)
-
-    def _count(self, size: int) -> None:
-        if self.answering is None:
-            self.answering = time.monotonic()
-        self.produced += size
 
     def _span(self, name: SpanName, start: float, end: float) -> Span:
         return Span(name, self.at + (start - self.begun), (end - start) * 1000)

@@ -86,6 +86,19 @@ class Target:
         function, version = self.function, self.version
         return Key(function.account, function.region, function.name, version.number, version.generation)
 
+    @functools.cached_property
+    def limits(self) -> Limits:
+        """What it may use, besides what the account has left."""
+        function, version = self.function, self.version
+        found = function.provisioned
+        ready = 0
+        for qualifier, config in found.items():
+            alias = function.aliases.get(qualifier)
+            if config.status == "READY" and (qualifier if alias is None else alias.version) == version.number:
+                ready = config.requested
+        together = sum(each.requested for each in found.values())
+        return Limits(reserved=function.reserved_concurrency, provisioned=ready, function_provisioned=together)
+
 
 @attrs.define(eq=False)
 class _Run:
@@ -96,7 +109,6 @@ class _Run:
     segment: str
     started: float
     place: Place
-    limits: Limits
     busy: Busy
     """What else was at work when it began."""
     attempt: int = 1
@@ -221,9 +233,8 @@ class Invoking:
             self._count(target, self._plane.clock.now(), ("RecursiveInvocationsDropped", 1, "Count"))
             raise recursive()
         strike = self._faults.take(function.arn)
-        limits = self._limits(target)
-        place = self._refused_by_rate(function, limits, self._plane.clock.now()) if is_rated else None
-        place = place or self._plane.fleet.admit(key, limits)
+        place = self._refused_by_rate(function, self._plane.clock.now()) if is_rated else None
+        place = place or self._plane.fleet.admit(key, target.limits, unreserved=self._unreserved(function))
         if strike == "throttle":
             place = "ConcurrentInvocationLimitExceeded"
         if place != "provisioned" and place != "on-demand":
@@ -235,7 +246,6 @@ class Invoking:
             payload,
             key=key,
             place=place,
-            limits=limits,
             request_id=request_id,
             trace=trace,
             client_context=client_context,
@@ -283,25 +293,18 @@ class Invoking:
             or self._faults.concern(function.arn)
         ):
             return False
-        fleet = self._plane.fleet
-        key = target.key
-        limits = self._limits(target)
-        started = self._plane.clock.now()
-        environment = fleet.at_hand(key, limits, started)
+        plane = self._plane
+        fleet, key, started = plane.fleet, target.key, plane.clock.now()
+        environment = fleet.at_hand(key, target.limits, started, unreserved=self._unreserved(function))
         # In this order, as asking for a rate counts.
-        if environment is None or self._refused_by_rate(function, limits, started) is not None:
+        if environment is None or self._refused_by_rate(function, started) is not None:
             return False
-        segment = self._plane.ids.hex(16)
-        event = Event(request_id, payload or b"{}", target.arn, trace=self._new_header(segment, started))
-        invocation = fleet.hand(key, environment, event, timeout=blueprint.timeout)  # its process wakes meanwhile
-        run = _Run(target, event, segment, started, "on-demand", limits, fleet.busy(key), is_hurried=True)
+        segment = plane.ids.hex(16)
+        event = Event(request_id, payload or b"{}", target.arn, self._new_header(segment, started))
+        # Its process wakes while the rest is done.
+        invocation = fleet.hand(key, environment, event, timeout=blueprint.timeout, now=started)
+        run = _Run(target, event, segment, started, "on-demand", fleet.busy(key), is_hurried=True)
         self._hurried[run] = environment
-
-        def ended(ending: Ending) -> None:
-            try:
-                done(ending)
-            except Exception as error:  # noqa: BLE001 - whoever waits for an answer gets one
-                failed(error)
 
         def freed() -> None:
             if self._hurried.pop(run, None) is not None:
@@ -319,7 +322,7 @@ class Invoking:
                 environment,
                 invocation,
                 is_reserved=function.reserved_concurrency is not None,
-                hurried=Hurried(ended, failed, freed, told),
+                hurried=Hurried(done, failed, freed, told),
             )
         except BaseException:
             self._hurried.pop(run, None)
@@ -354,7 +357,6 @@ class Invoking:
         *,
         key: Key,
         place: Place,
-        limits: Limits,
         request_id: str,
         trace: str | None = None,
         client_context: str | None = None,
@@ -372,7 +374,7 @@ class Invoking:
             sink=sink,
         )
         attempt = self._records.attempts(request_id) + 1
-        run = _Run(target, event, segment, started, place, limits, self._plane.fleet.busy(key), attempt)
+        run = _Run(target, event, segment, started, place, self._plane.fleet.busy(key), attempt)
         self._traced(run)
         return run
 
@@ -418,7 +420,7 @@ class Invoking:
             ("Throttles", 0, "Count"),
             ("Duration", ending.report.duration, "Milliseconds"),
             ("ConcurrentExecutions", run.busy.function + 1, "Count"),
-            *_of_provisioned(run.place, run.limits, run.busy.provisioned),
+            *_of_provisioned(run.place, run.target.limits, run.busy.provisioned),
         )
         if ending.overhead is not None:
             self._count(run.target, run.started, ("PostRuntimeExtensionsDuration", ending.overhead, "Milliseconds"))
@@ -438,28 +440,18 @@ class Invoking:
             )
         )
 
-    def _limits(self, target: Target) -> Limits:
-        function, version = target.function, target.version
-        found = function.provisioned
-        ready = 0
-        for qualifier, config in found.items():
-            alias = function.aliases.get(qualifier)
-            if config.status == "READY" and (qualifier if alias is None else alias.version) == version.number:
-                ready = config.requested
-        return Limits(
-            reserved=function.reserved_concurrency,
-            provisioned=ready,
-            function_provisioned=sum(each.requested for each in found.values()) if found else 0,
-            unreserved=ACCOUNT_CONCURRENCY - self._plane.store.claimed(function.account, function.region),
-        )
+    def _unreserved(self, function: Function) -> int:
+        """What functions of its account and Region may use together on demand that have no reservation."""
+        return ACCOUNT_CONCURRENCY - self._plane.store.claimed(function.account, function.region)
 
-    def _refused_by_rate(self, function: Function, limits: Limits, now: float) -> Reason | None:
+    def _refused_by_rate(self, function: Function, now: float) -> Reason | None:
         """Why a request is one too many in this second; there is no such thing where time stands still meanwhile."""
         if self._is_virtual:
             return None
-        if limits.reserved is not None:
+        reserved = function.reserved_concurrency
+        if reserved is not None:
             rate = self._rate(function.arn)
-            allowed = rate.take(now, REQUESTS_PER_ENVIRONMENT * limits.reserved) or limits.reserved == 0
+            allowed = rate.take(now, REQUESTS_PER_ENVIRONMENT * reserved) or reserved == 0
             return None if allowed else "ReservedFunctionInvocationRateLimitExceeded"
         rate = self._rate((function.account, function.region))
         allowed = rate.take(now, REQUESTS_PER_ENVIRONMENT * ACCOUNT_CONCURRENCY)

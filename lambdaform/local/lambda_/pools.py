@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from lambdaform.local.lambda_.admission import Limits, Place, Rate, Reason, decide_admission
+from lambdaform.local.lambda_.admission import Place, Rate
 from lambdaform.local.lambda_.endings import FailedInit
 from lambdaform.local.lambda_.environment import Environment
 
@@ -46,12 +46,6 @@ class Pool:
     is_retired: bool = False
     snapshot: asyncio.Task[Environment | FailedInit] | None = None
     """What new environments are restored from, or is just being made; a failure when its INIT failed."""
-
-    def admission(self, limits: Limits, *, has_ready: bool) -> Place | Reason:
-        """Where one more invocation runs, or why none may, with what is busy now."""
-        return decide_admission(
-            limits, on_demand=self.function.on_demand, unreserved=self.region.unreserved, has_ready=has_ready
-        )
 
     def drop_snapshot(self) -> None:
         """Forget the snapshot; the next environment needs another."""

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import attrs
 
@@ -24,6 +25,7 @@ from lambdaform.local.lambda_.admission import (
     Limits,
     Place,
     Reason,
+    decide_admission,
 )
 from lambdaform.local.lambda_.anticipation import MOST
 from lambdaform.local.lambda_.blueprint import Blueprint, LogWriter
@@ -62,9 +64,11 @@ def stream_name(now: float, *, name: str, version: str, is_shared_group: bool, u
     return f"{day}/{owner}[{version}]{unique}"
 
 
-@attrs.frozen(cache_hash=True)
-class Key:
-    """One generation of one version of one function: what environments may not be shared across."""
+class Key(NamedTuple):
+    """One generation of one version of one function: what environments may not be shared across.
+
+    A tuple, as each invocation looks it up several times.
+    """
 
     account: str
     region: str
@@ -129,11 +133,18 @@ class Fleet:
         """Told of each environment that is made because an event needs it."""
         folder.mkdir(parents=True, exist_ok=True)
 
-    def admit(self, key: Key, limits: Limits) -> Place | Reason:
-        """Where another event for `key` may be served now; when it may, `serve` must follow at once."""
+    def admit(self, key: Key, limits: Limits, *, unreserved: int) -> Place | Reason:
+        """Where another event for `key` may be served now; when it may, `serve` must follow at once.
+
+        All functions without a reservation may use `unreserved` environments on demand together.
+        """
         pool = self._pool(key)
-        has_ready = bool(limits.provisioned) and self._may_use_ready(pool, limits)
-        place = pool.admission(limits, has_ready=has_ready)
+        place = decide_admission(
+            limits,
+            on_demand=pool.function.on_demand,
+            left=unreserved - pool.region.unreserved,
+            has_ready=bool(limits.provisioned) and self._may_use_ready(pool, limits),
+        )
         if place == "on-demand" and first_idle(pool, "on-demand") is None:
             return place if self._may_grow((key.account, key.region, key.name)) else "ConcurrentInvocationLimitExceeded"
         return place
@@ -208,26 +219,26 @@ class Fleet:
         self._clock.run(self._conclude(ending.rest, whole, environment, give_back))
         return attrs.evolve(ending, rest=whole)
 
-    def at_hand(self, key: Key, limits: Limits, now: float) -> Environment | None:
-        """The environment that may serve an event on demand now, if it can do that without anything to wait for."""
+    def at_hand(self, key: Key, limits: Limits, now: float, *, unreserved: int) -> Environment | None:
+        """The environment that may serve an event on demand now, if it can do that without anything to wait for.
+
+        `unreserved` as for `admit`.
+        """
         pool = self._pools.get(key)
         if pool is None or not pool.idle:
             return None
         environment = pool.idle[-1]
-        if (
-            not environment.is_at_hand
-            or not may_expire(environment)
-            or environment.idle_since <= now - IDLE_LIFE
-            or pool.admission(limits, has_ready=False) != "on-demand"
-        ):
+        if not environment.is_at_hand or not may_expire(environment) or environment.idle_since <= now - IDLE_LIFE:
             return None
-        return environment
+        used, left = pool.function.on_demand, unreserved - pool.region.unreserved
+        place = decide_admission(limits, on_demand=used, left=left, has_ready=False)
+        return environment if place == "on-demand" else None
 
-    def hand(self, key: Key, environment: Environment, event: Event, *, timeout: float) -> Invocation:
+    def hand(self, key: Key, environment: Environment, event: Event, *, timeout: float, now: float) -> Invocation:
         """Hand an event to the environment that is `at_hand`, before anything is noted; `start` must follow at once."""
         self._pools[key].idle.remove(environment)
         try:
-            return environment.hand(event, timeout=timeout)
+            return environment.hand(event, timeout=timeout, now=now)
         except BaseException:
             environment.retire()
             raise

@@ -137,9 +137,7 @@ class RuntimeApi:
             f"Lambda-Runtime-Aws-Request-Id: {event.request_id}\r\n"
             f"Lambda-Runtime-Deadline-Ms: {deadline_ms}\r\n"
             f"Lambda-Runtime-Invoked-Function-Arn: {event.function_arn}\r\n"
-            f"{_field('Lambda-Runtime-Trace-Id', event.trace)}"
-            f"{_field('Lambda-Runtime-Client-Context', event.client_context)}"
-            f"{_field('Lambda-Runtime-Cognito-Identity', event.identity)}",
+            f"{_fields(event)}",
             event.payload,
         )
 
@@ -243,11 +241,14 @@ def _acknowledge(connection: Connection) -> None:
     asyncio.get_running_loop().call_soon(connection.answer, _OK)
 
 
-def _field(name: str, value: str | None) -> str:
-    """A header line with a value from outside, which must not begin one of its own."""
-    if not value:
-        return ""
-    return f"{name}: {_ENDS.sub(' ', value)}\r\n"
+def _fields(event: Event) -> str:
+    """The header lines with values from outside, which must not begin lines of their own."""
+    lines = f"Lambda-Runtime-Trace-Id: {_ENDS.sub(' ', event.trace)}\r\n" if event.trace else ""
+    if event.client_context:
+        lines += f"Lambda-Runtime-Client-Context: {_ENDS.sub(' ', event.client_context)}\r\n"
+    if event.identity:
+        lines += f"Lambda-Runtime-Cognito-Identity: {_ENDS.sub(' ', event.identity)}\r\n"
+    return lines
 
 
 def _read(request: Request) -> tuple[Ask, str] | None:

@@ -55,7 +55,8 @@ class Store:
 
     def claimed(self, account: str, region: str) -> int:
         """The concurrency no function may use but those it is set aside for; asked on every invocation."""
-        return self._reserved[(account, region)] + self._provisioned[(account, region)]
+        where = (account, region)
+        return self._reserved.get(where, 0) + self._provisioned.get(where, 0)
 
     def change(self, key: Key, change: Callable[[Function], Function]) -> None:
         """Replace a function that may have gone in the meantime."""

@@ -42,7 +42,8 @@ class Turns:
 
     def begin(self) -> None:
         """From now on what happens belongs to another turn."""
-        self._stop()
+        if self._timer is not None or self._then is not None:
+            self._stop()
         self._turn = self._loop.create_future()
 
     def resolve(self, turn: Turn, *, of: asyncio.Future[Turn] | None = None) -> None:

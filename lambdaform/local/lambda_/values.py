@@ -6,6 +6,7 @@ a property. A change makes a new value, so a checkpoint is a copy of references.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -175,7 +176,7 @@ class Function:
     runtime_management: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict[str, Mapping[str, str]])
     scaling: Mapping[str, Mapping[str, int]] = attrs.field(factory=dict[str, Mapping[str, int]])
 
-    @property
+    @functools.cached_property
     def arn(self) -> str:
         """Unqualified."""
         return function_arn(self.account, self.region, self.name)
