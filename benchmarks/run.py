@@ -222,6 +222,9 @@ def main(names: Sequence[str]) -> None:
         "events": events,
         "peers": peers,
     }
+    unknown = [name for name in names if name not in parts]
+    if unknown:
+        sys.exit(f"there is no part {', '.join(unknown)}; there are {', '.join(parts)}")
     for name in names or ("commands", "plan", "invoke", "environments", "events", "peers"):
         parts[name]()
 

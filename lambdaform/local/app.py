@@ -32,8 +32,9 @@ from lambdaform.local.http import Server, answering
 from lambdaform.local.lambda_ import concurrency, snap_start
 from lambdaform.local.lambda_.anticipation import Anticipation
 from lambdaform.local.lambda_.blueprints import Blueprints
+from lambdaform.local.lambda_.busy_poll import LEAST_PROCESSORS, BusyPoll
 from lambdaform.local.lambda_.code import CodeStore
-from lambdaform.local.lambda_.cpu import Shares
+from lambdaform.local.lambda_.cpu import Shares, processors
 from lambdaform.local.lambda_.environment import Blueprint
 from lambdaform.local.lambda_.express import Express
 from lambdaform.local.lambda_.functions import became_active
@@ -150,6 +151,7 @@ class LocalAws:
             is_swept=options.clock == "system",
             new_hex=lambda: self.ids.hex(32),
             shares=self._shares,
+            busy_poll=self._busy_poll(),
         )
         self.plane = Plane(
             store=self.store,
@@ -233,6 +235,11 @@ class LocalAws:
     def has_shares(self) -> bool:
         """Whether handlers are held to the share of the processor that goes with their memory."""
         return self._shares is not None
+
+    def _busy_poll(self) -> BusyPoll | None:
+        if self.options.clock == "virtual" or processors() < LEAST_PROCESSORS:
+            return None
+        return BusyPoll(call_soon=lambda poll: asyncio.get_running_loop().call_soon(poll), now=time.monotonic)
 
     def _made_shares(self) -> Shares | None:
         try:

@@ -111,6 +111,18 @@ def test_retries_come_sooner_when_asked_for(tmp_path: Path, options: tuple[str, 
     assert attempts == 3
 
 
+def test_handlers_have_real_time_left_under_a_faster_clock(tmp_path: Path) -> None:
+    process, aws = start(tmp_path, "--speed", "10000")
+    try:
+        code = "def handler(event, context):\n    return context.get_remaining_time_in_millis()\n"
+        name = Virtual(aws).function(code, Timeout=5)
+        left = [json.loads(aws.client("lambda").invoke(FunctionName=name)["Payload"].read()) for _ in range(2)]
+    finally:
+        stop(process)
+
+    assert [0 < each <= 5000 for each in left] == [True, True], left
+
+
 def test_the_services_behind_the_door_see_the_faster_clock(tmp_path: Path) -> None:
     process, aws = start(tmp_path, "--speed", "10000")
     try:

@@ -1,4 +1,6 @@
-"""The share of the processor that goes with a function's memory, by Linux's control groups where they can be made.
+"""The processors there are, and the share of one that goes with a function's memory.
+
+Shares are Linux's control groups, where they can be made.
 
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html. INIT has the whole processor, of which Lambda
 promises nothing; from the first event on an environment has its share.
@@ -26,6 +28,29 @@ _PATIENCE = 1.0
 def quota_of(memory_size: int) -> int:
     """Microseconds of one processor in every period for so many MB."""
     return max(_LEAST, round(PERIOD * memory_size / MB_OF_ONE))
+
+
+def processors() -> float:
+    """How many processors this process may use, by its affinity and its control group's quota."""
+    # Not every system can say what a process may run on.
+    among = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        own, _ = _own_group()
+    except OSError:
+        return float(among)
+    return min([float(among), *filter(None, map(quota_in, (own, *own.parents)))])
+
+
+def quota_in(group: Path) -> float | None:
+    """The processors that a control group may use, where it is limited."""
+    try:
+        if (group / "cpu.max").exists():
+            quota, period = (group / "cpu.max").read_text().split()
+        else:
+            quota, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        return int(quota) / int(period) if int(quota) > 0 else None
+    except (OSError, ValueError):  # there is none, or "max"
+        return None
 
 
 class Shares:

@@ -61,6 +61,7 @@ class Environment:
         parent_folder: Path,
         now: Callable[[], float],
         work: Callable[[Coroutine[Any, Any, None]], None],
+        rested: Callable[[], None] = lambda: None,
         initialization: Initialization = "on-demand",
         restore_limit: float = RESTORE_LIMIT,
         shares: Shares | None = None,
@@ -76,6 +77,8 @@ class Environment:
         self._teller = Teller(self._log, blueprint, stream=stream, initialization=initialization)
         self._now = now
         self._work = work
+        self._rested = rested
+        """Told when its process has asked for its next event."""
         self._sandbox = Sandbox(
             blueprint,
             spawner=spawner,
@@ -127,6 +130,7 @@ class Environment:
             return
         if self._is_settling and not self._turns.is_open:
             self._sandbox.rest()
+            self._rested()
         self._is_settling = False
         self._turns.resolve("ready")
 
@@ -293,7 +297,7 @@ class Environment:
     def hand(self, event: Event, *, timeout: float, now: float) -> Invocation:
         """Where `is_at_hand`, hand an event over for who is hurried, before anything is noted: `start` must follow.
 
-        `now` is in seconds since the epoch, which is also the handler's own time: nobody is hurried under another.
+        `now` is on the local AWS's clock.
         """
         assert self._api is not None
         self._sandbox.wake()
@@ -301,7 +305,7 @@ class Environment:
         self._reply = None
         self._turns.begin()
         self._sandbox.hold_to_share()
-        self._api.deliver(event, deadline_ms=int((now + timeout) * 1000))
+        self._api.deliver(event, deadline_ms=int((time.time() + timeout) * 1000))
         return invocation
 
     def start(self, invocation: Invocation, hurried: Hurried) -> None:

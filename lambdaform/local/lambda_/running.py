@@ -29,6 +29,7 @@ from lambdaform.local.lambda_.admission import (
 )
 from lambdaform.local.lambda_.anticipation import MOST
 from lambdaform.local.lambda_.blueprint import Blueprint, LogWriter
+from lambdaform.local.lambda_.busy_poll import BusyPoll
 from lambdaform.local.lambda_.cpu import Shares
 from lambdaform.local.lambda_.endings import Ending, FailedInit, Hurried, Turn
 from lambdaform.local.lambda_.environment import Environment, Initialization
@@ -114,6 +115,7 @@ class Fleet:
         is_swept: bool = True,
         new_hex: Callable[[], str] = lambda: uuid.uuid4().hex,
         shares: Shares | None = None,
+        busy_poll: BusyPoll | None = None,
     ) -> None:
         self._clock = clock
         self._spawner = spawner
@@ -122,6 +124,8 @@ class Fleet:
         self._is_swept = is_swept
         self._new_hex = new_hex
         self._shares = shares
+        self._busy_poll = busy_poll
+        self._at_work = 0
         self._pools: dict[Key, Pool] = {}
         self._functions: defaultdict[tuple[str, str, str], FunctionUse] = defaultdict(FunctionUse)
         self._regions: defaultdict[tuple[str, str], RegionUse] = defaultdict(RegionUse)
@@ -236,6 +240,8 @@ class Fleet:
 
     def hand(self, key: Key, environment: Environment, event: Event, *, timeout: float, now: float) -> Invocation:
         """Hand an event to the environment that is `at_hand`, before anything is noted; `start` must follow at once."""
+        if self._busy_poll is not None:
+            self._busy_poll.begin()
         self._pools[key].idle.remove(environment)
         try:
             return environment.hand(event, timeout=timeout, now=now)
@@ -273,6 +279,7 @@ class Fleet:
         pool.function.count(1 - provisioned, provisioned)
         pool.region.unreserved += unreserved
         pool.busy.add(environment)
+        self._at_work += 1
         return functools.partial(self._give_back, pool, environment, provisioned, unreserved)
 
     async def _conclude(
@@ -298,6 +305,7 @@ class Fleet:
         pool.function.count(provisioned - 1, -provisioned)
         pool.region.unreserved -= unreserved
         pool.busy.discard(environment)
+        self._at_work -= 1
         if pool.is_retired or environment.is_retired:
             environment.retire()
         else:
@@ -450,10 +458,15 @@ class Fleet:
             parent_folder=self._folder,
             now=self._clock.now,
             work=self._clock.run,
+            rested=self._rested,
             initialization="provisioned-concurrency" if provisioned else initialization,
             shares=self._shares,
             linger=LINGER if self._is_swept else 0.0,
         )
+
+    def _rested(self) -> None:
+        if self._busy_poll is not None and not self._at_work:
+            self._busy_poll.rest()
 
     def _sweep_later(self) -> None:
         """Set the one timer, if it is not set.
