@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 
 from lambdaform.local.ports import AwsFault, Call, Json
 
 Answer = Mapping[str, Json]
 Operation = Callable[[Call], Answer | Awaitable[Answer]]
+_TOKEN = re.compile("(?P<position>[0-9]{1,9})-(?P<first>[0-9a-f]{32})")
 
 
 async def answer(operations: Mapping[str, Operation], call: Call) -> Answer:
@@ -27,8 +31,22 @@ async def answer(operations: Mapping[str, Operation], call: Call) -> Answer:
     return result if isinstance(result, Mapping) else await result
 
 
-def page(items: list[Json], token: str | None, limit: int) -> tuple[list[Json], str | None]:
-    """One page of a listing and the token of the next; a token is the position it goes on at."""
-    start = int(token) if token and token.isdigit() else 0
+def page(items: list[Json], token: str | None, limit: int, *, refused: AwsFault) -> tuple[list[Json], str | None]:
+    """One page of a listing and the token of the next, which says what comes first there, and where that was.
+
+    So nothing is left out where what was listed before has been deleted meanwhile. Raises `refused` for a token that
+    is none.
+    """
+    start = 0
+    if token:
+        match = _TOKEN.fullmatch(token)
+        if match is None:
+            raise refused
+        start = next((at for at, item in enumerate(items) if _digest(item) == match["first"]), int(match["position"]))
     following = start + limit
-    return items[start:following], (str(following) if following < len(items) else None)
+    shown = items[start:following]
+    return shown, (f"{following}-{_digest(items[following])}" if following < len(items) else None)
+
+
+def _digest(item: Json) -> str:
+    return hashlib.sha256(json.dumps(item, sort_keys=True, default=str).encode()).hexdigest()[:32]

@@ -499,5 +499,10 @@ def _missing(message: str) -> AwsFault:
 
 
 def _page(member: str, items: list[Any], call: Call) -> dict[str, Any]:
-    shown, token = page(items, call.params.get("NextToken"), int(call.params.get("MaxResults") or _PAGE))
+    shown, token = page(
+        items,
+        call.params.get("NextToken"),
+        int(call.params.get("MaxResults") or _PAGE),
+        refused=_invalid("Invalid NextToken."),
+    )
     return {member: shown, **({} if token is None else {"NextToken": token})}

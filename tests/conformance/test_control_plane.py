@@ -594,6 +594,47 @@ def test_lists_are_cut_at_fifty_and_go_on(aws: Aws, function: Maker) -> None:
 
 
 @fact(
+    "listings",
+    "go on after what was listed, also where that is deleted meanwhile",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_ListAliases.html",
+)
+def test_what_is_deleted_page_by_page_is_deleted_whole(awslambda: Any, function: Maker) -> None:
+    name = function(ECHO)
+    for alias in "abcde":
+        awslambda.create_alias(FunctionName=name, Name=alias, FunctionVersion="$LATEST")
+
+    pages, marker = list[list[str]](), dict[str, str]()
+    while True:
+        answer = awslambda.list_aliases(FunctionName=name, MaxItems=2, **marker)
+        pages.append([alias["Name"] for alias in answer["Aliases"]])
+        for alias in pages[-1]:
+            awslambda.delete_alias(FunctionName=name, Name=alias)
+        if "NextMarker" not in answer:
+            break
+        marker = {"Marker": answer["NextMarker"]}
+
+    assert pages == [["a", "b"], ["c", "d"], ["e"]]
+    assert awslambda.list_aliases(FunctionName=name)["Aliases"] == []
+
+
+@fact(
+    "listings",
+    "refuse a marker that comes from none",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_ListFunctions.html",
+)
+def test_a_marker_that_is_none_is_refused(awslambda: Any, function: Maker) -> None:
+    name = function(ECHO)
+
+    found = [
+        refusal(awslambda.list_functions, Marker="junk"),
+        refusal(awslambda.list_versions_by_function, FunctionName=name, Marker="-1"),
+        refusal(awslambda.list_event_source_mappings, Marker="50"),
+    ]
+
+    assert {(each.code, each.status) for each in found} == {("InvalidParameterValueException", 400)}
+
+
+@fact(
     "operations that are not offered",
     "are there",
     here="not",

@@ -92,6 +92,17 @@ def test_events_are_read_forwards_and_backwards(logs: Any, group: str) -> None:
 
 @fact(
     "FilterLogEvents",
+    "refuses a token that comes from no listing",
+    source="https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html",
+)
+def test_a_token_that_is_none_is_refused(logs: Any, group: str) -> None:
+    refused = refusal(logs.filter_log_events, logGroupName=group, nextToken="junk")
+
+    assert (refused.code, refused.message) == ("InvalidParameterException", "The specified nextToken is invalid.")
+
+
+@fact(
+    "FilterLogEvents",
     "goes over all streams by time",
     source="https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html",
 )

@@ -309,5 +309,10 @@ def _shown_rule(rule: Rule, call: Call) -> dict[str, Any]:
 
 
 def _page(member: str, items: list[Any], call: Call) -> dict[str, Any]:
-    shown, token = page(items, call.params.get("NextToken"), int(call.params.get("Limit") or _PAGE))
+    shown, token = page(
+        items,
+        call.params.get("NextToken"),
+        int(call.params.get("Limit") or _PAGE),
+        refused=invalid("NextToken is invalid."),
+    )
     return {member: shown, **({} if token is None else {"NextToken": token})}

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 
 import attrs
 
+from lambdaform.local.lambda_.listing import listing
 from lambdaform.local.lambda_.naming import LATEST
 from lambdaform.local.lambda_.plane import Plane, check_revision, conflict, function_missing, invalid
 from lambdaform.local.lambda_.values import Alias, Function
-from lambdaform.local.operations import page
 from lambdaform.local.ports import AwsFault, Call, Json
-
-PAGE = 50
 
 
 async def create_alias(plane: Plane, call: Call) -> Mapping[str, Json]:
@@ -48,8 +46,7 @@ async def list_aliases(plane: Plane, call: Call) -> Mapping[str, Json]:
         for _, alias in sorted(function.aliases.items())
         if version is None or alias.version == version
     ]
-    aliases, marker = page(found, call.params.get("Marker"), min(call.params.get("MaxItems", PAGE), PAGE))
-    return {"Aliases": aliases, "NextMarker": marker}
+    return listing(call, "Aliases", found)
 
 
 async def update_alias(plane: Plane, call: Call) -> Mapping[str, Json]:

@@ -14,14 +14,13 @@ from lambdaform.local.lambda_ import aliases
 from lambdaform.local.lambda_.admission import ACCOUNT_CONCURRENCY, UNRESERVED_MINIMUM
 from lambdaform.local.lambda_.blueprints import Blueprints
 from lambdaform.local.lambda_.code import LARGEST_UNZIPPED, LARGEST_UPLOAD
+from lambdaform.local.lambda_.listing import listing
 from lambdaform.local.lambda_.naming import LATEST, is_version
 from lambdaform.local.lambda_.plane import Plane, invalid
 from lambdaform.local.lambda_.running import Key
 from lambdaform.local.lambda_.values import Function, Provisioned, Version
-from lambdaform.local.operations import page
 from lambdaform.local.ports import AwsFault, Call, Json
 
-PAGE = 50
 TOTAL_CODE = 300 * 1024 * 1024 * 1024
 
 
@@ -112,8 +111,7 @@ async def list_provisioned_concurrency_configs(plane: Plane, call: Call) -> Mapp
         {"FunctionArn": f"{function.arn}:{qualifier}", **_describe(config)}
         for qualifier, config in sorted(function.provisioned.items())
     ]
-    configs, marker = page(found, call.params.get("Marker"), call.params.get("MaxItems", PAGE))
-    return {"ProvisionedConcurrencyConfigs": configs, "NextMarker": marker}
+    return listing(call, "ProvisionedConcurrencyConfigs", found)
 
 
 async def update_alias(plane: Plane, blueprints: Blueprints, call: Call) -> Mapping[str, Json]:

@@ -9,13 +9,12 @@ from collections.abc import Mapping
 
 import attrs
 
+from lambdaform.local.lambda_.listing import listing
 from lambdaform.local.lambda_.naming import LATEST, is_version, refer
 from lambdaform.local.lambda_.plane import Plane, invalid
 from lambdaform.local.lambda_.values import AsyncConfig, Function
-from lambdaform.local.operations import page
 from lambdaform.local.ports import AwsFault, Call, Json
 
-PAGE = 50
 _SERVICES = ("sqs", "sns", "lambda", "events")
 
 
@@ -60,8 +59,7 @@ async def list_function_event_invoke_configs(plane: Plane, call: Call) -> Mappin
     if function is None:
         raise AwsFault("ResourceNotFoundException", "The function doesn't exist.", status=404)
     found: list[Json] = [describe(function, each, config) for each, config in sorted(function.async_configs.items())]
-    configs, marker = page(found, call.params.get("Marker"), call.params.get("MaxItems", PAGE))
-    return {"FunctionEventInvokeConfigs": configs, "NextMarker": marker}
+    return listing(call, "FunctionEventInvokeConfigs", found)
 
 
 def describe(function: Function, qualifier: str, config: AsyncConfig) -> dict[str, Json]:

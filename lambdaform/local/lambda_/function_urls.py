@@ -10,13 +10,11 @@ from collections.abc import Mapping
 
 import attrs
 
+from lambdaform.local.lambda_.listing import listing
 from lambdaform.local.lambda_.naming import LATEST, is_version
 from lambdaform.local.lambda_.plane import Plane, conflict, resource_missing
 from lambdaform.local.lambda_.values import Function, UrlConfig
-from lambdaform.local.operations import page
 from lambdaform.local.ports import AwsFault, Call, Json
-
-PAGE = 50
 
 
 async def create_function_url_config(plane: Plane, call: Call) -> Mapping[str, Json]:
@@ -82,8 +80,7 @@ async def list_function_url_configs(plane: Plane, call: Call) -> Mapping[str, Js
     if function is None:
         raise resource_missing()
     found: list[Json] = [describe(plane, function, each, config) for each, config in sorted(function.urls.items())]
-    configs, marker = page(found, call.params.get("Marker"), call.params.get("MaxItems", PAGE))
-    return {"FunctionUrlConfigs": configs, "NextMarker": marker}
+    return listing(call, "FunctionUrlConfigs", found)
 
 
 def url(plane: Plane, config: UrlConfig) -> str:

@@ -13,18 +13,17 @@ import attrs
 
 from lambdaform.local.lambda_ import configuration, running
 from lambdaform.local.lambda_.code import LARGEST_UPLOAD, check_unzipped
+from lambdaform.local.lambda_.listing import listing
 from lambdaform.local.lambda_.naming import LATEST, is_version
 from lambdaform.local.lambda_.plane import Plane, check_revision, conflict, invalid
 from lambdaform.local.lambda_.store import Key
 from lambdaform.local.lambda_.tags import check_tags
 from lambdaform.local.lambda_.values import Code, Function, Version
 from lambdaform.local.lambda_.versions import publish
-from lambdaform.local.operations import page
 from lambdaform.local.ports import AwsFault, Call, Json
 
 LARGEST_REQUEST = 70_167_211
 """Bytes of a CreateFunction or UpdateFunctionCode request."""
-PAGE = 50
 
 
 async def create_function(plane: Plane, call: Call) -> Mapping[str, Json]:
@@ -114,9 +113,7 @@ async def list_functions(plane: Plane, call: Call) -> Mapping[str, Json]:
             if call.params.get("FunctionVersion") == "ALL" and version.number == LATEST:
                 shown["FunctionArn"] += f":{LATEST}"
             found.append(shown)
-    limit = min(call.params.get("MaxItems", PAGE), PAGE)
-    functions, marker = page(found, call.params.get("Marker"), limit)
-    return {"Functions": functions, "NextMarker": marker}
+    return listing(call, "Functions", found)
 
 
 async def delete_function(plane: Plane, call: Call) -> Mapping[str, Json]:

@@ -8,14 +8,12 @@ from collections.abc import Mapping
 import attrs
 
 from lambdaform.local.lambda_.code import LARGEST_UPLOAD
+from lambdaform.local.lambda_.listing import listing
 from lambdaform.local.lambda_.naming import layer_arn
 from lambdaform.local.lambda_.permissions import make_statement
 from lambdaform.local.lambda_.plane import Plane, check_revision, conflict, invalid, resource_missing
 from lambdaform.local.lambda_.values import Layer, LayerVersion, Policy
-from lambdaform.local.operations import page
 from lambdaform.local.ports import AwsFault, Call, Json
-
-PAGE = 50
 
 
 async def publish_layer_version(plane: Plane, call: Call) -> Mapping[str, Json]:
@@ -76,8 +74,7 @@ async def list_layers(plane: Plane, call: Call) -> Mapping[str, Json]:
             found.append(
                 {"LayerName": layer.name, "LayerArn": _arn(layer), "LatestMatchingVersion": _item(layer, newest)}
             )
-    layers, marker = page(found, call.params.get("Marker"), call.params.get("MaxItems", PAGE))
-    return {"Layers": layers, "NextMarker": marker}
+    return listing(call, "Layers", found)
 
 
 async def list_layer_versions(plane: Plane, call: Call) -> Mapping[str, Json]:
@@ -85,8 +82,7 @@ async def list_layer_versions(plane: Plane, call: Call) -> Mapping[str, Json]:
     layer = _layer(plane, call)
     versions = sorted(layer.versions.values(), key=lambda version: -version.number) if layer is not None else []
     found: list[Json] = [_item(layer, version) for version in versions if layer and _fits(version, call.params)]
-    items, marker = page(found, call.params.get("Marker"), call.params.get("MaxItems", PAGE))
-    return {"LayerVersions": items, "NextMarker": marker}
+    return listing(call, "LayerVersions", found)
 
 
 async def delete_layer_version(plane: Plane, call: Call) -> Mapping[str, Json]:

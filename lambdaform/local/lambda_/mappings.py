@@ -10,11 +10,11 @@ from collections.abc import Mapping
 import attrs
 
 from lambdaform.local.event_sources import DEFAULTS, check_change, kind_of, place_of, shown_group, tidied
+from lambdaform.local.lambda_.listing import listing
 from lambdaform.local.lambda_.naming import Reference, refer
 from lambdaform.local.lambda_.plane import Plane, conflict, invalid, resource_missing
 from lambdaform.local.lambda_.tags import check_tags
 from lambdaform.local.lambda_.values import MappingState, SourceMapping
-from lambdaform.local.operations import page
 from lambdaform.local.ports import AwsFault, Call, EventMapping, Json
 
 PAGE = 100
@@ -71,8 +71,7 @@ async def list_event_source_mappings(plane: Plane, call: Call) -> Mapping[str, J
         and source in (None, mapping.source_arn)
         and wanted in (None, mapping.function_arn)
     ]
-    mappings, marker = page(found, call.params.get("Marker"), min(call.params.get("MaxItems", PAGE), PAGE))
-    return {"EventSourceMappings": mappings, "NextMarker": marker}
+    return listing(call, "EventSourceMappings", found, most=PAGE)
 
 
 async def update_event_source_mapping(plane: Plane, call: Call) -> Mapping[str, Json]:

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 
 import attrs
 
+from lambdaform.local.lambda_.listing import listing
 from lambdaform.local.lambda_.plane import Plane, conflict
 from lambdaform.local.lambda_.tags import check_tags
 from lambdaform.local.lambda_.values import SigningConfig
-from lambdaform.local.operations import page
 from lambdaform.local.ports import AwsFault, Call, Json
-
-PAGE = 50
 
 
 async def create_code_signing_config(plane: Plane, call: Call) -> Mapping[str, Json]:
@@ -41,8 +39,7 @@ async def list_code_signing_configs(plane: Plane, call: Call) -> Mapping[str, Js
     """All of the account's in this Region."""
     lead = f"arn:aws:lambda:{call.region}:{call.account}:"
     found: list[Json] = [_describe(each) for arn, each in plane.store.signing.items() if arn.startswith(lead)]
-    configs, marker = page(found, call.params.get("Marker"), min(call.params.get("MaxItems", PAGE), PAGE))
-    return {"CodeSigningConfigs": configs, "NextMarker": marker}
+    return listing(call, "CodeSigningConfigs", found)
 
 
 async def update_code_signing_config(plane: Plane, call: Call) -> Mapping[str, Json]:
@@ -73,8 +70,7 @@ async def list_functions_by_code_signing_config(plane: Plane, call: Call) -> Map
     """The functions that use a configuration."""
     config = _config(plane, call)
     found: list[Json] = [each.arn for each in plane.store.functions.values() if each.signing_config == config.arn]
-    arns, marker = page(found, call.params.get("Marker"), min(call.params.get("MaxItems", PAGE), PAGE))
-    return {"FunctionArns": arns, "NextMarker": marker}
+    return listing(call, "FunctionArns", found)
 
 
 async def put_function_code_signing_config(plane: Plane, call: Call) -> Mapping[str, Json]:

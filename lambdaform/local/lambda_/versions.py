@@ -6,13 +6,11 @@ from collections.abc import Mapping
 
 import attrs
 
+from lambdaform.local.lambda_.listing import listing
 from lambdaform.local.lambda_.naming import LATEST
 from lambdaform.local.lambda_.plane import Plane, check_revision, conflict, invalid
 from lambdaform.local.lambda_.values import Function
-from lambdaform.local.operations import page
 from lambdaform.local.ports import Call, Json
-
-PAGE = 50
 
 
 def publish(plane: Plane, function: Function, description: str | None = None) -> Function:
@@ -82,6 +80,4 @@ async def list_versions_by_function(plane: Plane, call: Call) -> Mapping[str, Js
         if version.number == LATEST:
             shown["FunctionArn"] += f":{LATEST}"
         found.append(shown)
-    limit = min(call.params.get("MaxItems", PAGE), PAGE)
-    versions, marker = page(found, call.params.get("Marker"), limit)
-    return {"Versions": versions, "NextMarker": marker}
+    return listing(call, "Versions", found)

@@ -6,9 +6,10 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 from lambdaform.local.logs.filters import compile_pattern
+from lambdaform.local.logs.listing import foreign, listing
 from lambdaform.local.logs.store import Group, Key, LogEvent, LogStore, Stream
 from lambdaform.local.logs.subscriptions import Subscriptions
-from lambdaform.local.operations import Answer, Operation, answer, page
+from lambdaform.local.operations import Answer, Operation, answer
 from lambdaform.local.ports import AwsFault, Call, Json
 
 RETENTIONS = frozenset(
@@ -79,8 +80,7 @@ class Logs:
             for group in self._store.groups(call.account, call.region)
             if group.name.startswith(prefix) and pattern in group.name.lower()
         ]
-        groups, following = page(found, call.params.get("nextToken"), call.params.get("limit", 50))
-        return {"logGroups": groups, "nextToken": following}
+        return listing(call, "logGroups", found)
 
     def _put_retention_policy(self, call: Call) -> Answer:
         days = call.params["retentionInDays"]
@@ -127,8 +127,7 @@ class Logs:
             reverse=call.params.get("descending", False),
         )
         found: list[Json] = [_stream_out(group, stream, self._store.events(group, stream)) for stream in streams]
-        shown, following = page(found, call.params.get("nextToken"), call.params.get("limit", 50))
-        return {"logStreams": shown, "nextToken": following}
+        return listing(call, "logStreams", found)
 
     # Events
 
@@ -159,7 +158,7 @@ class Logs:
         token = call.params.get("nextToken", "")
         direction, _, position = token.partition("/")
         if token and (direction not in ("f", "b") or not position.isdigit()):
-            raise AwsFault("InvalidParameterException", "The specified nextToken is invalid.")
+            raise foreign()
         if direction == "f" or (not token and call.params.get("startFromHead", False)):
             start = min(int(position or 0), len(events))
             stop = min(start + limit, len(events))
@@ -200,9 +199,7 @@ class Logs:
             }
             for event, stream in found
         ]
-        limit = call.params.get("limit", MOST_EVENTS_AT_ONCE)
-        shown, following = page(events, call.params.get("nextToken"), limit)
-        return {"events": shown, "searchedLogStreams": [], "nextToken": following}
+        return {**listing(call, "events", events, most=MOST_EVENTS_AT_ONCE), "searchedLogStreams": []}
 
     # Tags and subscriptions
 

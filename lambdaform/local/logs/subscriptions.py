@@ -9,12 +9,13 @@ import base64
 import gzip
 import json
 import sys
+from collections.abc import Mapping
 from functools import lru_cache
 
 from lambdaform.local.delivery import Delivery, Parcel, service_of
 from lambdaform.local.logs.filters import compile_pattern
+from lambdaform.local.logs.listing import listing
 from lambdaform.local.logs.store import Group, LogEvent, LogStore, Stream, Subscription
-from lambdaform.local.operations import page
 from lambdaform.local.ports import AwsFault, Call, Clock, Json, Permits
 
 MOST = 2
@@ -60,7 +61,7 @@ class Subscriptions:
         if group.subscriptions.pop(name, None) is None:
             raise AwsFault("ResourceNotFoundException", "The specified subscription filter does not exist.")
 
-    def describe(self, group: Group, call: Call) -> dict[str, Json]:
+    def describe(self, group: Group, call: Call) -> Mapping[str, Json]:
         """The filters of a group, by name."""
         prefix = str(call.params.get("filterNamePrefix") or "")
         found: list[Json] = [
@@ -75,8 +76,7 @@ class Subscriptions:
             for name, each in sorted(group.subscriptions.items())
             if name.startswith(prefix)
         ]
-        shown, following = page(found, call.params.get("nextToken"), call.params.get("limit", 50))
-        return {"subscriptionFilters": shown, "nextToken": following}
+        return listing(call, "subscriptionFilters", found)
 
     def _check(self, group: Group, destination: str) -> None:
         """Refuse a function that is missing, or that the group may not invoke: AWS tries it at once."""

@@ -460,5 +460,5 @@ def _is_at(arn: str, call: Call) -> bool:
 
 
 def _page(member: str, items: list[Any], call: Call) -> dict[str, Any]:
-    shown, token = page(items, call.params.get("NextToken"), _PAGE)
+    shown, token = page(items, call.params.get("NextToken"), _PAGE, refused=invalid("NextToken"))
     return {member: shown, **({} if token is None else {"NextToken": token})}

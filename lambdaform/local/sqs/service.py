@@ -322,11 +322,14 @@ def _listing(call: Call, member: str, urls: list[str]) -> dict[str, Any]:
     limit = call.params.get("MaxResults")
     if limit is not None and not 1 <= int(limit) <= _PAGE:
         raise invalid_parameter("MaxResults", limit, "MaxResults must be an integer between 1 and 1000.")
-    shown, token = page(urls, call.params.get("NextToken"), int(limit or _PAGE))
+    token = call.params.get("NextToken")
+    shown, following = page(
+        urls, token, int(limit or _PAGE), refused=invalid_parameter("NextToken", token, "Invalid token.")
+    )
     # Only a caller who asked for pages gets told that there are more.
     return {
         **({member: shown} if shown else {}),
-        **({"NextToken": token} if token is not None and limit is not None else {}),
+        **({"NextToken": following} if following is not None and limit is not None else {}),
     }
 
 
