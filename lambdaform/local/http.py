@@ -22,6 +22,7 @@ import httptools
 LARGEST_BODY = 512 * 1024 * 1024
 """Bytes of one request's body that are taken into memory; more is answered 413."""
 
+_TOO_LARGE = f"body larger than {LARGEST_BODY} bytes"
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _WITHOUT_BODY = frozenset({204, 304})
 _READ_AHEAD = 16
@@ -184,6 +185,10 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         if not _MEANT.isdisjoint(self._headers):
             self._chunk = None
+        announced = self._headers.get("content-length", "")
+        if announced.isdecimal() and int(announced) > LARGEST_BODY:
+            self._refuse(413, _TOO_LARGE)  # nobody needs to send it first
+            return
         expects = self._headers.pop("expect", "")
         if expects.lower() == "100-continue" and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -207,7 +212,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         self._is_between = True
         if self._body_size > LARGEST_BODY:
-            self._refuse(413, f"body larger than {LARGEST_BODY} bytes")
+            self._refuse(413, _TOO_LARGE)
             return
         keep_alive = self._parser.should_keep_alive()
         if self._intake is not None:

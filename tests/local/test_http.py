@@ -112,6 +112,14 @@ def test_malformed_requests_are_answered_400(garbage: bytes) -> None:
     assert send(garbage).startswith(b"HTTP/1.1 400 Bad Request\r\n")
 
 
+@pytest.mark.parametrize("field", [b"", b"Expect: 100-continue\r\n"])
+def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent(field: bytes) -> None:
+    answer = send(b"POST / HTTP/1.1\r\nHost: x\r\n" + field + b"Content-Length: 536870913\r\n\r\nthe first of it")
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert answer.endswith(b"body larger than 536870912 bytes")
+
+
 def test_a_handler_that_fails_is_answered_500(capsys: pytest.CaptureFixture[str]) -> None:
     async def fails(request: Request) -> Response:
         raise RuntimeError("inner words")
