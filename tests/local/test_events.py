@@ -236,6 +236,20 @@ def test_entries_aws_does_not_take_are_refused_one_by_one(entry: dict[str, str],
     assert on_bench(scenario) == (1, code)
 
 
+def test_however_deeply_a_detail_is_nested_it_is_delivered_or_refused() -> None:
+    async def scenario(bench: Bench) -> tuple[int, int]:
+        shown = {"InputPathsMap": {"a": "$.detail"}, "InputTemplate": '{"x": [[<a>]]}'}
+        await bench.rule({"Arn": FUNCTION}, {"Arn": QUEUE, "InputTransformer": shown})
+        taken = 0
+        for depth in range(800, 1_000):
+            answer = await bench.put(Detail='{"a":' * depth + "1" + "}" * depth)
+            taken += not answer["FailedEntryCount"]
+        assert taken
+        return len(bench.accepted) - taken, len(bench.held()) - taken
+
+    assert on_bench(scenario) == (0, 0)
+
+
 @pytest.mark.parametrize(
     ("operation", "params", "code"),
     [

@@ -17,6 +17,9 @@ from lambdaform.local.sqs.values import Attribute
 
 DELIVERED = ("lambda", "sqs", "sns", "events")
 """The kinds of targets the local AWS delivers to."""
+_SHALLOW, _DEEPER = 500, 100
+"""Python reads JSON that it cannot write a few calls further on: from so many brackets on that is tried, with the depth
+that an event and those calls add at most."""
 
 
 class Sending:
@@ -94,9 +97,14 @@ def event_size(entry: Mapping[str, Any]) -> int:
 
 
 def detail_of(text: str) -> dict[str, Any] | None:
-    """The detail of an entry; None when it is no JSON object."""
+    """The detail of an entry; None when it is no JSON object, or nested so deeply that no target could be sent it."""
     try:
         detail: object = json.loads(text)
+        if text.count("{") + text.count("[") > _SHALLOW:
+            written = detail
+            for _ in range(_DEEPER):
+                written = [written]
+            json.dumps(written)
     except (ValueError, RecursionError):
         return None
     return cast(dict[str, Any], detail) if isinstance(detail, dict) else None
