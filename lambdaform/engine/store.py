@@ -196,7 +196,7 @@ class FolderStore:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             previous = path.with_suffix(".previous")
             raise LambdaformError(
-                f"the state file {path} is damaged: {error}",
+                f"the state file {path} is damaged: {_flaw(error)}",
                 hint=f"put back the one before it ({previous})" if previous.exists() else "put it back from a backup",
             ) from error
         except OSError as error:
@@ -218,11 +218,11 @@ class FolderStore:
                         state = State(StateKey(**begun["key"]), lineage=begun["lineage"])
                 elif state is not None:
                     replay(state, entry)
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 if number >= len(lines) - 2:
                     break  # the process was killed while it wrote its last line: that step had not begun
                 raise LambdaformError(
-                    f"the journal {journal} is damaged in line {number + 1}: {error}",
+                    f"the journal {journal} is damaged in line {number + 1}: {_flaw(error)}",
                     hint="remove that line; the step it describes will be looked up in AWS",
                 ) from error
         return state
@@ -285,3 +285,13 @@ def _owner(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except OSError:
         return "another run"
+
+
+def _flaw(error: Exception) -> str:
+    """Why something is no state, in words about the file."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"it is not JSON ({error})"
+    if isinstance(error, KeyError):
+        return f"it lacks {error}"
+    # What Python says of a value of another kind is of use to nobody who looks at the file.
+    return str(error) if isinstance(error, ValueError) else "something in it is of another kind than in a state"

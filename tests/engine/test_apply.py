@@ -1,5 +1,6 @@
 """What applying a plan leaves behind: in the world, in the state, after failures and after being killed."""
 
+import json
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -276,16 +277,28 @@ def test_a_run_that_is_stopped_starts_nothing_more(shop: Shop) -> None:
     assert shop.world.things == {}
 
 
-def test_a_damaged_state_file_is_named_and_left_alone(shop: Shop) -> None:
+@pytest.mark.parametrize(
+    ("text", "flaw"),
+    [
+        ("{ not json", "it is not JSON (Expecting property name enclosed in double quotes: line 1 column 3 (char 2))"),
+        ("{}", "it lacks 'version'"),
+        ("[]", "something in it is of another kind than in a state"),
+        ('{"version": 99}', "it has the format 99, and this version reads 1"),
+        (None, "something in it is of another kind than in a state"),
+    ],
+    ids=["no JSON", "empty", "a list", "of a later version", "records that are a list"],
+)
+def test_a_damaged_state_file_is_named_and_left_alone(shop: Shop, text: str | None, flaw: str) -> None:
     shop.deploy(a=Thing())
     path = shop.store.path(KEY)
-    path.write_text("{ not json")
+    text = text or json.dumps({**json.loads(path.read_text()), "records": ["a"]})
+    path.write_text(text)
 
     with pytest.raises(LambdaformError, match="damaged") as caught:
         shop.store.find(KEY)
 
-    assert str(path) in caught.value.message
-    assert path.read_text() == "{ not json"
+    assert caught.value.message == f"the state file {path} is damaged: {flaw}"
+    assert path.read_text() == text
 
 
 def test_a_journal_whose_last_line_was_cut_off_is_read_up_to_there(shop: Shop) -> None:
