@@ -23,6 +23,7 @@ from lambdaform.local.lambda_.naming import Reference
 from lambdaform.local.lambda_.permissions import allows_action
 from lambdaform.local.lambda_.plane import Plane
 from lambdaform.local.lambda_.streaming import Sink, Streamed, split_prelude
+from lambdaform.local.lambda_.targets import find_target
 from lambdaform.local.lambda_.values import Function, Policy, UrlConfig
 from lambdaform.local.ports import AwsFault, Json
 from lambdaform.local.signatures import Keys, Refusal, Signed, verify
@@ -105,7 +106,7 @@ class Urls:
         trace = request.headers.get("x-amzn-trace-id")
 
         async def run(sink: Sink | None) -> Ran:
-            target = self._invoking.target(reference)
+            target = find_target(self._plane, reference)
             return await self._invoking.run(
                 target, payload, request_id=request_id, trace=trace, sink=sink, is_rated=True
             )

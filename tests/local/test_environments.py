@@ -15,10 +15,10 @@ import pytest
 from lambdaform.local.lambda_ import platform_log
 from lambdaform.local.lambda_.code import CodeStore
 from lambdaform.local.lambda_.endings import exit_reason
-from lambdaform.local.lambda_.invoking import decide_version
 from lambdaform.local.lambda_.permissions import decide_permitted, make_statement
 from lambdaform.local.lambda_.records import MOST_RECORDS, Record, Records
 from lambdaform.local.lambda_.running import stream_name
+from lambdaform.local.lambda_.targets import decide_version
 from lambdaform.local.lambda_.values import Alias, Policy
 from lambdaform.local.ports import AwsFault
 from tests.local.conftest import zipped

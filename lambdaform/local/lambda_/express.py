@@ -17,9 +17,10 @@ from lambdaform.local import door, models, protocol
 from lambdaform.local.arrivals import HEADER
 from lambdaform.local.http import Connection, Dispatch, Request, Response, print_failure
 from lambdaform.local.lambda_.endings import UNHANDLED, Ending
-from lambdaform.local.lambda_.invoking import LARGEST_REQUEST, Invoking, Target, check_json
+from lambdaform.local.lambda_.invoking import LARGEST_REQUEST, Invoking, check_json
 from lambdaform.local.lambda_.naming import Reference, refer
 from lambdaform.local.lambda_.plane import Plane
+from lambdaform.local.lambda_.targets import Target, fixed_target
 from lambdaform.local.ports import AwsFault
 
 _FAILURE = Response(500, b'{"message": "internal failure of the local AWS; see its standard error"}')
@@ -91,7 +92,7 @@ class Express:
         reference, target = known.reference, known.target
         body = request.body
         if target is None or target.function is not self._plane.find(reference):
-            target = known.target = self._invoking.fixed_target(reference)
+            target = known.target = fixed_target(self._plane, reference)
         if target is None or len(body) > LARGEST_REQUEST:
             return False
         try:

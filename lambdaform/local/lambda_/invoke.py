@@ -13,6 +13,7 @@ from typing import cast
 from lambdaform.local.lambda_.invoking import LARGEST_REQUEST, Invoking, Ran, check_json, tail
 from lambdaform.local.lambda_.plane import Plane, invalid
 from lambdaform.local.lambda_.streaming import Sink, Streamed
+from lambdaform.local.lambda_.targets import find_target
 from lambdaform.local.ports import AwsFault, Call, Json
 
 LARGEST_OLD_EVENT = 262_144
@@ -24,7 +25,7 @@ async def invoke(plane: Plane, invoking: Invoking, call: Call) -> Mapping[str, J
     """Run a function, put an event on its queue, or only look whether it could."""
     payload: bytes = call.params.get("Payload", b"")
     kind = call.params.get("InvocationType", "RequestResponse")
-    target = invoking.target(plane.refer(call))
+    target = find_target(plane, plane.refer(call))
     if kind == "DryRun":
         return {"StatusCode": 204}
     _check_size(payload)
@@ -54,7 +55,7 @@ async def invoke(plane: Plane, invoking: Invoking, call: Call) -> Mapping[str, J
 async def invoke_async(plane: Plane, invoking: Invoking, call: Call) -> Mapping[str, Json]:
     """The operation Invoke replaced."""
     payload: bytes = call.params["InvokeArgs"]
-    target = invoking.target(plane.refer(call))
+    target = find_target(plane, plane.refer(call))
     if len(payload) > LARGEST_OLD_EVENT:
         text = f"Request must be smaller than {LARGEST_OLD_EVENT} bytes for the InvokeAsync operation"
         raise AwsFault("RequestTooLargeException", text, status=413)
@@ -67,7 +68,7 @@ async def invoke_async(plane: Plane, invoking: Invoking, call: Call) -> Mapping[
 async def invoke_with_response_stream(plane: Plane, invoking: Invoking, call: Call) -> Mapping[str, Json]:
     """The result as an event stream, each piece sent as the function writes it."""
     payload: bytes = call.params.get("Payload", b"")
-    target = invoking.target(plane.refer(call))
+    target = find_target(plane, plane.refer(call))
     if call.params.get("InvocationType") == "DryRun":
         return {"StatusCode": 204}
     _check_size(payload)

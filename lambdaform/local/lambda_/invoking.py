@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import functools
 import json
 from collections.abc import Awaitable, Callable
 
@@ -16,7 +15,6 @@ from lambdaform.local.faults import Faults
 from lambdaform.local.lambda_.admission import (
     ACCOUNT_CONCURRENCY,
     REQUESTS_PER_ENVIRONMENT,
-    Limits,
     Place,
     Rate,
     Reason,
@@ -24,17 +22,19 @@ from lambdaform.local.lambda_.admission import (
 from lambdaform.local.lambda_.blueprints import Blueprints
 from lambdaform.local.lambda_.endings import UNHANDLED, Ending, Hurried, error_of
 from lambdaform.local.lambda_.environment import Environment
-from lambdaform.local.lambda_.metrics import Metrics, Unit
-from lambdaform.local.lambda_.naming import LATEST, Reference, is_version, refer
+from lambdaform.local.lambda_.metrics import Metrics
+from lambdaform.local.lambda_.naming import LATEST, Reference, refer
+from lambdaform.local.lambda_.noting import Notes, Run
 from lambdaform.local.lambda_.permissions import decide_permitted
-from lambdaform.local.lambda_.plane import Plane, function_missing
-from lambdaform.local.lambda_.records import Record, Records
+from lambdaform.local.lambda_.plane import Plane
+from lambdaform.local.lambda_.records import Records
 from lambdaform.local.lambda_.refusals import not_ready, recursive, refused, throttled, unrestored
-from lambdaform.local.lambda_.running import Busy, Key, RestoreFailed
+from lambdaform.local.lambda_.running import Key, RestoreFailed
 from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Event
-from lambdaform.local.lambda_.values import Alias, AsyncConfig, Function, Version
+from lambdaform.local.lambda_.targets import Target, find_target
+from lambdaform.local.lambda_.values import AsyncConfig, Function
 from lambdaform.local.ports import ACCOUNT, AwsFault, FunctionSettings, Outcome
-from lambdaform.local.trace import Step, Trace, child_header
+from lambdaform.local.trace import Trace, child_header
 
 LARGEST_EVENT = 1_048_576
 """Bytes of an asynchronous event."""
@@ -71,52 +71,6 @@ class Ran:
         return self.log if self.rest is None else (await asyncio.shield(self.rest)).log
 
 
-@attrs.frozen
-class Target:
-    """What a name stands for just now: an alias with weights may stand for another version next time."""
-
-    function: Function
-    version: Version
-    arn: str
-    """As the caller qualified it."""
-
-    @functools.cached_property
-    def key(self) -> Key:
-        """What its environments are kept under."""
-        function, version = self.function, self.version
-        return Key(function.account, function.region, function.name, version.number, version.generation)
-
-    @functools.cached_property
-    def limits(self) -> Limits:
-        """What it may use, besides what the account has left."""
-        function, version = self.function, self.version
-        found = function.provisioned
-        ready = 0
-        for qualifier, config in found.items():
-            alias = function.aliases.get(qualifier)
-            if config.status == "READY" and (qualifier if alias is None else alias.version) == version.number:
-                ready = config.requested
-        together = sum(each.requested for each in found.values())
-        return Limits(reserved=function.reserved_concurrency, provisioned=ready, function_provisioned=together)
-
-
-@attrs.define(eq=False)
-class _Run:
-    """One run of a version, until it is noted."""
-
-    target: Target
-    event: Event
-    segment: str
-    started: float
-    place: Place
-    busy: Busy
-    """What else was at work when it began."""
-    attempt: int = 1
-    is_hurried: bool = False
-    step: Step | None = None
-    """Its place in the trace, where it has one yet."""
-
-
 class Invoking:
     """Runs functions. One per local AWS."""
 
@@ -125,12 +79,11 @@ class Invoking:
     ) -> None:
         self._plane = plane
         self._blueprints = blueprints
-        self._records = records
         self._faults = faults
         self._trace = trace
-        self._metrics = metrics
+        self._notes = Notes(trace=trace, metrics=metrics, records=records, now=plane.clock.now)
         self._rates: dict[str | tuple[str, str], Rate] = {}
-        self._hurried: dict[_Run, Environment] = {}
+        self._hurried: dict[Run, Environment] = {}
         """Those at work that are hurried."""
         self._behind: set[Environment] = set()
         """Where some were at work of which not all is noted."""
@@ -146,7 +99,7 @@ class Invoking:
         """Run a function once, synchronously. Never raises for a refusal."""
         request_id = request_id or self._plane.ids.uuid()
         try:
-            target = self.target(self._refer(function, region))
+            target = find_target(self._plane, self._refer(function, region))
             ran = await self.run(target, payload, request_id=request_id, trace=trace)
             if self._faults.delivers_twice and ran.outcome.function_error is None:
                 with contextlib.suppress(AwsFault):  # how the copy of an event fares is nobody's outcome
@@ -158,7 +111,7 @@ class Invoking:
     def accept(self, function: str, payload: bytes, *, region: str, source: str, trace: str | None = None) -> str:
         """Put an event on the function's asynchronous queue; returns the request id. Raises `AwsFault`."""
         reference = self._refer(function, region)
-        target = self.target(reference)
+        target = find_target(self._plane, reference)
         policy = target.function.policies.get(reference.qualifier or "")
         if not decide_permitted(policy, source, reference.account):
             raise AwsFault("AccessDeniedException", f"{source} is not permitted to invoke {target.arn}", status=403)
@@ -169,43 +122,16 @@ class Invoking:
         parts = function.split(":")
         try:
             reference = self._refer(function, parts[3])
-            target = self.target(reference)
+            target = find_target(self._plane, reference)
         except (AwsFault, IndexError):
             return False
         return decide_permitted(target.function.policies.get(reference.qualifier or ""), source, reference.account)
 
     def settings(self, function: str, *, region: str) -> FunctionSettings:
         """What the asynchronous queue and the pollers need to know of a function. Raises `AwsFault` when missing."""
-        return self._settings(self.target(self._refer(function, region)))
+        return self._settings(find_target(self._plane, self._refer(function, region)))
 
     # Invoke
-
-    def target(self, reference: Reference) -> Target:
-        """The version that serves this time. Raises `AwsFault` when there is none."""
-        function = self._plane.find(reference)
-        qualifier = reference.qualifier
-        if function is None:
-            raise function_missing(f"{attrs.evolve(reference, qualifier=None).arn}:{qualifier or LATEST}")
-        if qualifier is not None and qualifier != LATEST and not is_version(qualifier):
-            alias = function.aliases.get(qualifier)
-            if alias is None:
-                raise function_missing(reference.arn)
-            number = decide_version(alias, self._plane.ids.below)
-        else:
-            number = qualifier or LATEST
-        version = function.version(number)
-        if version is None:
-            raise function_missing(reference.arn)
-        return Target(function, version, reference.arn)
-
-    def fixed_target(self, reference: Reference) -> Target | None:
-        """The version that always serves, as long as the function is the same value; None without such a one."""
-        function = self._plane.find(reference)
-        alias = function.aliases.get(reference.qualifier) if function is not None and reference.qualifier else None
-        try:
-            return self.target(reference) if alias is None or not alias.weights else None
-        except AwsFault:
-            return None
 
     async def run(
         self,
@@ -229,8 +155,7 @@ class Invoking:
         blueprint = await self._blueprints.of(function, version)
         key = target.key
         if function.recursive_loop == "Terminate" and self._trace.repeats(function.arn) >= MOST_IN_CHAIN:
-            self._trace.add("refusal", target.arn, request_id=request_id, reason="recursive loop")
-            self._count(target, self._plane.clock.now(), ("RecursiveInvocationsDropped", 1, "Count"))
+            self._notes.refused(target, request_id, reason="recursive loop", metric="RecursiveInvocationsDropped")
             raise recursive()
         strike = self._faults.take(function.arn)
         place = self._refused_by_rate(function, self._plane.clock.now()) if is_rated else None
@@ -238,8 +163,7 @@ class Invoking:
         if strike == "throttle":
             place = "ConcurrentInvocationLimitExceeded"
         if place != "provisioned" and place != "on-demand":
-            self._trace.add("refusal", target.arn, request_id=request_id, reason=place)
-            self._count(target, self._plane.clock.now(), ("Throttles", 1, "Count"))
+            self._notes.refused(target, request_id, reason=place, metric="Throttles")
             raise throttled(place)
         run = self._begin(
             target,
@@ -265,7 +189,7 @@ class Invoking:
                 lasts=lasts,
             )
         except RestoreFailed as failed:
-            self._traced(run).details["error"] = str(failed)
+            self._notes.step(run).details["error"] = str(failed)
             raise unrestored(failed) from failed
         return self._end(run, ending)
 
@@ -303,7 +227,7 @@ class Invoking:
         event = Event(request_id, payload or b"{}", target.arn, self._new_header(segment, started))
         # Its process wakes while the rest is done.
         invocation = fleet.hand(key, environment, event, timeout=blueprint.timeout, now=started)
-        run = _Run(target, event, segment, started, "on-demand", fleet.busy(key), is_hurried=True)
+        run = Run(target, event, segment, started, "on-demand", fleet.busy(key), is_hurried=True)
         self._hurried[run] = environment
 
         def freed() -> None:
@@ -312,7 +236,7 @@ class Invoking:
 
         def told(ending: Ending) -> None:
             try:
-                self._note(run, ending)
+                self._notes.over(run, ending)
             except Exception as error:  # noqa: BLE001 - others are told of as well
                 report_bug(error)
 
@@ -347,7 +271,7 @@ class Invoking:
         for environment in behind:
             environment.catch_up()
         for run, environment in self._hurried.items():
-            self._traced(run)
+            self._notes.step(run)
             environment.catch_up()
 
     def _begin(
@@ -361,7 +285,7 @@ class Invoking:
         trace: str | None = None,
         client_context: str | None = None,
         sink: Callable[[bytes, str], None] | None = None,
-    ) -> _Run:
+    ) -> Run:
         """Note that an invocation begins that was admitted."""
         started = self._plane.clock.now()
         segment = self._plane.ids.hex(16)
@@ -373,72 +297,21 @@ class Invoking:
             client_context=client_context,
             sink=sink,
         )
-        attempt = self._records.attempts(request_id) + 1
-        run = _Run(target, event, segment, started, place, self._plane.fleet.busy(key), attempt)
-        self._traced(run)
+        run = Run(target, event, segment, started, place, self._plane.fleet.busy(key), self._notes.attempt(request_id))
+        self._notes.step(run)
         return run
 
-    def _traced(self, run: _Run) -> Step:
-        """The step of a run in the trace."""
-        if run.step is None:
-            run.step = self._trace.add(
-                "invocation",
-                run.target.arn,
-                key=run.segment,
-                at=run.started,
-                is_uncaused=run.is_hurried,  # where it is noted something else may be under way
-                request_id=run.event.request_id,
-                attempt=run.attempt,
-            )
-        return run.step
-
-    def _end(self, run: _Run, ending: Ending) -> Ran:
+    def _end(self, run: Run, ending: Ending) -> Ran:
         """Note how it ended, now or as soon as that is known."""
         if ending.rest is None:
-            self._note(run, ending)
+            self._notes.over(run, ending)
         else:
             self._plane.clock.run(self._note_later(run, ending.rest))
-        self._traced(run).details["error"] = error_of(ending)
+        self._notes.step(run).details["error"] = error_of(ending)
         return _ran(run, ending)
 
-    async def _note_later(self, run: _Run, rest: Awaitable[Ending]) -> None:
-        self._note(run, await rest)
-
-    def _note(self, run: _Run, ending: Ending) -> None:
-        """Count an invocation that is over, and keep it."""
-        assert ending.report is not None
-        self._traced(run).details["error"] = error_of(ending)
-        function = run.target.function
-        if function.reserved_concurrency is None and run.place == "on-demand":
-            value = ("UnreservedConcurrentExecutions", run.busy.unreserved + 1.0, "Count")
-            self._metrics.count(run.started, function.region, "", value)
-        self._count(
-            run.target,
-            run.started,
-            ("Invocations", 1, "Count"),
-            ("Errors", int(ending.is_error), "Count"),
-            ("Throttles", 0, "Count"),
-            ("Duration", ending.report.duration, "Milliseconds"),
-            ("ConcurrentExecutions", run.busy.function + 1, "Count"),
-            *_of_provisioned(run.place, run.target.limits, run.busy.provisioned),
-        )
-        if ending.overhead is not None:
-            self._count(run.target, run.started, ("PostRuntimeExtensionsDuration", ending.overhead, "Milliseconds"))
-        self._records.add(
-            Record(
-                function=run.target.function.arn,
-                version=run.target.version.number,
-                request_id=run.event.request_id,
-                event=run.event.payload,
-                result=ending.payload,
-                error=UNHANDLED if ending.is_error else None,
-                attempt=run.attempt,
-                is_cold=ending.was_cold,
-                logs=ending.log,
-                started=run.started,
-                duration=ending.report.duration,
-            )
-        )
+    async def _note_later(self, run: Run, rest: Awaitable[Ending]) -> None:
+        self._notes.over(run, await rest)
 
     def _unreserved(self, function: Function) -> int:
         """What functions of its account and Region may use together on demand that have no reservation."""
@@ -463,13 +336,6 @@ class Invoking:
             rate = self._rates[of] = Rate()
         return rate
 
-    def _count(self, target: Target, at: float, *values: tuple[str, float, Unit]) -> None:
-        function = target.function
-        qualifier = target.arn.removeprefix(function.arn).removeprefix(":") or None
-        alias = function.aliases.get(qualifier) if qualifier is not None else None
-        version = target.version.number if alias is not None and alias.weights else None
-        self._metrics.count(at, function.region, function.name, *values, qualifier=qualifier, version=version)
-
     def asked(self, request: str, *, function: str) -> None:
         """Note a request over HTTP, which causes what this task does from here on."""
         self._trace.caused_from_here(self._trace.add("request", request, function=function))
@@ -481,7 +347,7 @@ class Invoking:
                 f"{len(payload)} byte payload is too large for the Event invocation type (limit {LARGEST_EVENT} bytes)"
             )
             raise AwsFault("RequestTooLargeException", text, status=413)
-        self._count(target, self._plane.clock.now(), ("AsyncEventsReceived", 1, "Count"))
+        self._notes.count(target, ("AsyncEventsReceived", 1, "Count"))
         return self._plane.queue.put(
             self._settings(target),
             payload or b"{}",
@@ -496,7 +362,7 @@ class Invoking:
 
     def _settings(self, target: Target) -> FunctionSettings:
         function = target.function
-        qualifier = target.arn.removeprefix(function.arn).removeprefix(":") or LATEST
+        qualifier = target.qualifier or LATEST
         config = function.async_configs.get(qualifier, AsyncConfig(None, None, None, None, 0.0))
         retries, age = config.maximum_retry_attempts, config.maximum_event_age
         return FunctionSettings(
@@ -518,31 +384,10 @@ class Invoking:
         return f"Root=1-{int(now):08x}-{self._plane.ids.hex(24)};Parent={segment};Sampled=0"
 
 
-def _ran(run: _Run, ending: Ending) -> Ran:
+def _ran(run: Run, ending: Ending) -> Ran:
     error = UNHANDLED if ending.is_error else None
     outcome = Outcome(200, ending.payload, error, run.target.version.number, run.event.request_id)
     return Ran(outcome, ending.log, ending.is_streamed, ending.rest)
-
-
-def _of_provisioned(place: Place, limits: Limits, busy: int) -> list[tuple[str, float, Unit]]:
-    """What is counted of a version that has environments kept ready."""
-    if not limits.provisioned:
-        return []
-    if place == "on-demand":
-        return [("ProvisionedConcurrencySpilloverInvocations", 1, "Count")]
-    return [
-        ("ProvisionedConcurrencyInvocations", 1, "Count"),
-        ("ProvisionedConcurrentExecutions", busy + 1, "Count"),
-        ("ProvisionedConcurrencyUtilization", (busy + 1) / limits.provisioned, "Count"),
-    ]
-
-
-def decide_version(alias: Alias, below: Callable[[int], int]) -> str:
-    """The version an alias sends one invocation to."""
-    for number, weight in alias.weights.items():
-        if below(1_000_000) < weight * 1_000_000:
-            return number
-    return alias.version
 
 
 def check_json(payload: bytes) -> None:
