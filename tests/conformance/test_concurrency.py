@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tests.conformance.facts import fact
-from tests.local.conftest import Aws, Maker, payload, refusal, until
+from tests.local.conftest import Aws, Maker, environments, payload, refusal, unique, until, zipped
 from tests.patience import PATIENCE
 
 ECHO = "def handler(event, context):\n    return event\n"
@@ -203,6 +203,95 @@ def test_provisioned_environments_follow_their_alias(awslambda: Any, function: M
     answer = awslambda.invoke(FunctionName=name, Qualifier="live")
 
     assert (answer["ExecutedVersion"], payload(answer)) == ("2", "provisioned-concurrency")
+
+
+@fact("ProvisionedConcurrency", "a smaller number ends what is too many", source=PROVISIONED)
+def test_fewer_provisioned_environments_are_fewer(aws: Aws, awslambda: Any, function: Maker) -> None:
+    name = function(SLOW)
+    version = awslambda.publish_version(FunctionName=name)["Version"]
+    provision(awslambda, name, version, 3)
+
+    provision(awslambda, name, version, 1)
+
+    assert [each["initialization"] for each in environments(aws, name)] == ["provisioned-concurrency"]
+    assert sorted(at_once(awslambda, 2, FunctionName=name, Qualifier=version)) == [
+        "on-demand",
+        "provisioned-concurrency",
+    ]
+
+
+@fact("ProvisionedConcurrency", "an environment at work when it is deleted goes when it is done", source=PROVISIONED)
+def test_an_environment_at_work_does_not_outlive_its_configuration(aws: Aws, awslambda: Any, function: Maker) -> None:
+    name = function(SLOW)
+    version = awslambda.publish_version(FunctionName=name)["Version"]
+    provision(awslambda, name, version, 1)
+
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(awslambda.invoke, FunctionName=name, Qualifier=version)
+        until(lambda: environments(aws, name)[0]["phase"] == "invoke")
+        awslambda.delete_provisioned_concurrency_config(FunctionName=name, Qualifier=version)
+
+    assert payload(call.result()) == "provisioned-concurrency"
+    until(lambda: environments(aws, name) == [])
+
+
+@fact("ProvisionedConcurrency", "goes with its version", source=PROVISIONED)
+def test_a_deleted_version_leaves_nothing_provisioned(aws: Aws, awslambda: Any, function: Maker) -> None:
+    name = function(KIND)
+    first, second = (str(number) for number in (1, 2))
+    awslambda.publish_version(FunctionName=name)
+    awslambda.update_function_configuration(FunctionName=name, Timeout=7)
+    awslambda.get_waiter("function_updated_v2").wait(FunctionName=name)
+    awslambda.publish_version(FunctionName=name)
+    provision(awslambda, name, first, 2)
+
+    awslambda.delete_function(FunctionName=name, Qualifier=first)
+
+    assert awslambda.list_provisioned_concurrency_configs(FunctionName=name)["ProvisionedConcurrencyConfigs"] == []
+    assert environments(aws, name) == []
+    awslambda.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
+    provision(awslambda, name, second, 1)
+
+
+@fact(
+    "aliases",
+    "what is set for one goes with it",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_DeleteAlias.html",
+)
+def test_an_alias_of_the_same_name_begins_with_nothing(aws: Aws, awslambda: Any, function: Maker) -> None:
+    name = function(KIND)
+    version = awslambda.publish_version(FunctionName=name)["Version"]
+    awslambda.create_alias(FunctionName=name, Name="live", FunctionVersion=version)
+    awslambda.put_function_event_invoke_config(FunctionName=name, Qualifier="live", MaximumRetryAttempts=0)
+    provision(awslambda, name, "live", 2)
+
+    awslambda.delete_alias(FunctionName=name, Name="live")
+    awslambda.create_alias(FunctionName=name, Name="live", FunctionVersion=version)
+
+    assert awslambda.list_function_event_invoke_configs(FunctionName=name)["FunctionEventInvokeConfigs"] == []
+    assert environments(aws, name) == []
+    assert payload(awslambda.invoke(FunctionName=name, Qualifier="live")) == "on-demand"
+
+
+@fact("ReservedConcurrency", "leaves 100 beside what others have provisioned, too", source=PROVISIONED)
+def test_a_reservation_counts_what_others_have_provisioned(aws: Aws) -> None:
+    client = aws.client("lambda", region="ap-southeast-2")
+    names = [unique(), unique()]
+    for name in names:
+        client.create_function(
+            FunctionName=name,
+            Runtime="python3.13",
+            Handler="app.handler",
+            Role="arn:aws:iam::123456789012:role/r",
+            Code={"ZipFile": zipped({"app.py": KIND})},
+        )
+        client.publish_version(FunctionName=name)
+    provision(client, names[0], "1", 2)
+
+    refused = refusal(client.put_function_concurrency, FunctionName=names[1], ReservedConcurrentExecutions=899)
+    client.put_function_concurrency(FunctionName=names[1], ReservedConcurrentExecutions=898)
+
+    assert "below its minimum value of [100]" in refused.message
 
 
 @fact(

@@ -123,6 +123,23 @@ def test_handlers_have_real_time_left_under_a_faster_clock(tmp_path: Path) -> No
     assert [0 < each <= 5000 for each in left] == [True, True], left
 
 
+def test_environments_that_are_being_provisioned_while_idle_ones_go_are_used(tmp_path: Path) -> None:
+    process, aws = start(tmp_path, "--speed", "1000")  # what is idle goes after 0.6 seconds
+    kind = "    return os.environ['AWS_LAMBDA_INITIALIZATION_TYPE']\n"
+    try:
+        awslambda = aws.client("lambda")
+        awslambda.invoke(FunctionName=Virtual(aws).function(f"import os\ndef handler(event, context):\n{kind}"))
+        slow = f"import os, time\ntime.sleep(1.5)\ndef handler(event, context):\n{kind}"
+        which = {"FunctionName": Virtual(aws).function(slow, Publish=True), "Qualifier": "1"}
+        awslambda.put_provisioned_concurrency_config(ProvisionedConcurrentExecutions=1, **which)
+        until(lambda: awslambda.get_provisioned_concurrency_config(**which)["Status"] == "READY")
+        found = json.loads(awslambda.invoke(**which)["Payload"].read())
+    finally:
+        stop(process)
+
+    assert found == "provisioned-concurrency"
+
+
 def test_the_services_behind_the_door_see_the_faster_clock(tmp_path: Path) -> None:
     process, aws = start(tmp_path, "--speed", "10000")
     try:

@@ -9,6 +9,7 @@ import attrs
 from lambdaform.local.lambda_.listing import listing
 from lambdaform.local.lambda_.naming import LATEST
 from lambdaform.local.lambda_.plane import Plane, check_revision, conflict, function_missing, invalid
+from lambdaform.local.lambda_.targets import key_of
 from lambdaform.local.lambda_.values import Alias, Function
 from lambdaform.local.ports import AwsFault, Call, Json
 
@@ -74,15 +75,11 @@ async def delete_alias(plane: Plane, call: Call) -> Mapping[str, Json]:
     function, _ = plane.function(call)
     name = call.params["Name"]
     if name in function.aliases:
-        plane.store.put(
-            attrs.evolve(
-                function,
-                aliases={key: value for key, value in function.aliases.items() if key != name},
-                policies={key: value for key, value in function.policies.items() if key != name},
-                urls={key: value for key, value in function.urls.items() if key != name},
-                provisioned={key: value for key, value in function.provisioned.items() if key != name},
-            )
-        )
+        version = plane.resolve(function, name)
+        rest = {key: alias for key, alias in function.aliases.items() if key != name}
+        plane.store.put(attrs.evolve(function.without(name), aliases=rest))
+        if name in function.provisioned:
+            plane.fleet.release(key_of(function, version))
     return {}
 
 

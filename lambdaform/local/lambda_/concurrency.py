@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html. Provisione
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Literal
 
@@ -17,7 +18,7 @@ from lambdaform.local.lambda_.code import LARGEST_UNZIPPED, LARGEST_UPLOAD
 from lambdaform.local.lambda_.listing import listing
 from lambdaform.local.lambda_.naming import LATEST, is_version
 from lambdaform.local.lambda_.plane import Plane, invalid
-from lambdaform.local.lambda_.running import Key
+from lambdaform.local.lambda_.targets import key_of
 from lambdaform.local.lambda_.values import Function, Provisioned, Version
 from lambdaform.local.ports import AwsFault, Call, Json
 
@@ -35,7 +36,8 @@ async def put_function_concurrency(plane: Plane, call: Call) -> Mapping[str, Jso
             f" ReservedConcurrentExecutions  {wanted} should not be lower than "
             f"function's total provisioned concurrency [{provisioned}]."
         )
-    taken = plane.store.reserved(call.account, call.region) - (function.reserved_concurrency or 0)
+    own = provisioned if function.reserved_concurrency is None else function.reserved_concurrency
+    taken = plane.store.claimed(call.account, call.region) - own
     if ACCOUNT_CONCURRENCY - taken - wanted < UNRESERVED_MINIMUM and wanted > 0:
         raise invalid(
             "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution "
@@ -65,7 +67,8 @@ async def put_provisioned_concurrency_config(plane: Plane, blueprints: Blueprint
         raise invalid("Provisioned Concurrency is not supported for SnapStart enabled functions.")
     wanted: int = call.params["ProvisionedConcurrentExecutions"]
     _check_other(plane, function, qualifier)
-    if function.reserved_concurrency is not None and wanted > function.reserved_concurrency:
+    others = sum(each.requested for key, each in function.provisioned.items() if key != qualifier)
+    if function.reserved_concurrency is not None and wanted + others > function.reserved_concurrency:
         raise invalid(
             "Requested Provisioned Concurrency should not be greater than the reservedConcurrentExecution for function"
         )
@@ -100,7 +103,7 @@ async def delete_provisioned_concurrency_config(plane: Plane, call: Call) -> Map
     function, version, qualifier = _version(plane, call, "delete")
     rest = {key: value for key, value in function.provisioned.items() if key != qualifier}
     plane.store.put(attrs.evolve(function, provisioned=rest))
-    plane.fleet.release(_key(function, version))
+    plane.fleet.release(key_of(function, version))
     return {}
 
 
@@ -122,7 +125,7 @@ async def update_alias(plane: Plane, blueprints: Blueprints, call: Call) -> Mapp
     answer = await aliases.update_alias(plane, call)
     function, _ = plane.function(call)
     if before is not None and name in function.provisioned and plane.resolve(function, name) is not before:
-        plane.fleet.release(_key(function, before))
+        plane.fleet.release(key_of(function, before))
         _provision(plane, blueprints, function, name, function.provisioned[name].requested)
     return answer
 
@@ -161,7 +164,7 @@ async def get_account_settings(plane: Plane, call: Call) -> Mapping[str, Json]:
 
 def _provision(plane: Plane, blueprints: Blueprints, function: Function, qualifier: str, wanted: int) -> Provisioned:
     """Begin to keep environments ready."""
-    config = Provisioned(wanted, "IN_PROGRESS", plane.stamp())
+    config = Provisioned(wanted, "IN_PROGRESS", _stamp(plane))
     function = plane.store.put(attrs.evolve(function, provisioned={**function.provisioned, qualifier: config}))
     plane.clock.run(_prepare(plane, blueprints, function, plane.resolve(function, qualifier), qualifier, config))
     return config
@@ -175,15 +178,17 @@ async def _prepare(
     reason: str | None = "FUNCTION_ERROR_INIT_FAILURE"
     try:
         blueprint = await blueprints.of(function, version)
-        if await plane.fleet.prepare(_key(function, version), blueprint, config.requested):
+        if await plane.fleet.prepare(key_of(function, version), blueprint, config.requested):
             status, reason = "READY", None
     except AwsFault as fault:
         reason = fault.message
+    except OSError as error:  # the machine cannot make one more
+        reason = error.strerror or str(error)
 
     def change(now: Function) -> Function:
         if now.provisioned.get(qualifier) is not config:
             return now
-        done = Provisioned(config.requested, status, plane.stamp(), reason)
+        done = Provisioned(config.requested, status, _stamp(plane), reason)
         return attrs.evolve(now, provisioned={**now.provisioned, qualifier: done})
 
     plane.store.change((function.account, function.region, function.name), change)
@@ -223,10 +228,6 @@ def _version(plane: Plane, call: Call, verb: Literal["put", "get", "delete"]) ->
     return function, plane.resolve(function, qualifier), qualifier
 
 
-def _key(function: Function, version: Version) -> Key:
-    return Key(function.account, function.region, function.name, version.number, version.generation)
-
-
 def _describe(config: Provisioned) -> dict[str, Json]:
     ready = config.requested if config.status == "READY" else 0
     return {
@@ -237,3 +238,8 @@ def _describe(config: Provisioned) -> dict[str, Json]:
         "StatusReason": config.reason,
         "LastModified": config.modified,
     }
+
+
+def _stamp(plane: Plane) -> str:
+    """Now, as LastModified shows it here: without milliseconds, other than that of a function."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S+0000", time.gmtime(plane.clock.now()))

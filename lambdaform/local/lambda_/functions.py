@@ -131,7 +131,8 @@ async def delete_function(plane: Plane, call: Call) -> Mapping[str, Json]:
             text = f"Version with {function.arn}:{qualifier} is being used by aliases: [{arns}]"
             raise conflict(text)
         # A number that does not exist is gone already: AWS answers success, repeatedly.
-        plane.store.put(attrs.evolve(function, versions=_without(function.versions, qualifier)))
+        versions = {number: version for number, version in function.versions.items() if number != qualifier}
+        plane.store.put(attrs.evolve(function.without(qualifier), versions=versions))
         plane.fleet.retire(lambda each: _is_of(each, key) and each.version == qualifier)
         return {"StatusCode": 204}
     plane.store.remove(key)
@@ -269,7 +270,3 @@ def _check_layers(plane: Plane, settings: Mapping[str, Json], code: Code, region
 
 def _is_of(key: running.Key, function: Key) -> bool:
     return (key.account, key.region, key.name) == function
-
-
-def _without(versions: Mapping[str, Version], number: str) -> Mapping[str, Version]:
-    return {key: version for key, version in versions.items() if key != number}

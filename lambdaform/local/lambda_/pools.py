@@ -43,9 +43,23 @@ class Pool:
     busy: set[Environment] = attrs.field(factory=set[Environment])
     ready: Rate = attrs.field(factory=Rate)
     """Counts what its provisioned environments take."""
+    wanted: int = 0
+    """Provisioned environments that are to be kept."""
+    initialising: int = 0
+    """Of those, how many are not there yet."""
     is_retired: bool = False
     snapshot: asyncio.Task[Environment | FailedInit] | None = None
     """What new environments are restored from, or is just being made; a failure when its INIT failed."""
+
+    @property
+    def has_surplus(self) -> bool:
+        """Whether there are more provisioned environments than are to be kept."""
+        return sum(not may_expire(each) for each in (*self.idle, *self.busy)) > self.wanted
+
+    @property
+    def is_of_use(self) -> bool:
+        """Whether there is anything in it, or about to be."""
+        return bool(self.idle or self.busy or self.initialising or self.snapshot)
 
     def drop_snapshot(self) -> None:
         """Forget the snapshot; the next environment needs another."""

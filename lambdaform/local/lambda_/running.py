@@ -304,9 +304,10 @@ class Fleet:
             return
         pool.function.count(provisioned - 1, -provisioned)
         pool.region.unreserved -= unreserved
+        is_surplus = not may_expire(environment) and pool.has_surplus
         pool.busy.discard(environment)
         self._at_work -= 1
-        if pool.is_retired or environment.is_retired:
+        if pool.is_retired or environment.is_retired or is_surplus:
             environment.retire()
         else:
             pool.idle.append(environment)
@@ -323,21 +324,33 @@ class Fleet:
         await environment.prepare()
 
     async def prepare(self, key: Key, blueprint: Blueprint, count: int) -> bool:
-        """Have `count` environments initialised and idle, as provisioned concurrency; False when an INIT fails."""
+        """Have `count` environments initialised and idle, as provisioned concurrency; False when an INIT fails.
+
+        Those there are of them stay, as far as so many are wanted; what is at work beyond that goes when it is done.
+        """
         pool = self._pool(key)
-        fresh = [
-            self._make(key, blueprint, provisioned=True)
-            for _ in range(
-                count - sum(each.initialization == "provisioned-concurrency" for each in (*pool.idle, *pool.busy))
-            )
-        ]
-        results = await asyncio.gather(*(environment.initialise() for environment in fresh))
+        pool.wanted = count
+        self._drop_surplus(pool)
+        there = sum(not may_expire(each) for each in (*pool.idle, *pool.busy))
+        fresh = [self._make(key, blueprint, provisioned=True) for _ in range(count - there)]
+        pool.initialising += len(fresh)
+        try:
+            results = await asyncio.gather(*(environment.initialise() for environment in fresh))
+        finally:
+            pool.initialising -= len(fresh)
         for environment, succeeded in zip(fresh, results, strict=True):
             if succeeded and not pool.is_retired:
                 pool.idle.append(environment)
             else:
                 environment.retire()
+        self._drop_surplus(pool)  # another number may be wanted by now
         return all(results)
+
+    def _drop_surplus(self, pool: Pool) -> None:
+        for environment in [each for each in pool.idle if not may_expire(each)]:
+            if pool.has_surplus:
+                pool.idle.remove(environment)
+                environment.retire()
 
     async def take_snapshot(self, key: Key, blueprint: Blueprint) -> FailedInit | None:
         """Initialise what environments of a version with SnapStart are restored from. What went wrong, if it did."""
@@ -374,12 +387,11 @@ class Fleet:
             raise RestoreFailed(failure)
 
     def release(self, key: Key) -> None:
-        """Drop the environments kept by `prepare` that are idle."""
+        """Drop the environments kept by `prepare`; those at work go when they are done."""
         pool = self._pools.get(key)
         if pool is not None:
-            for environment in [each for each in pool.idle if each.initialization == "provisioned-concurrency"]:
-                pool.idle.remove(environment)
-                environment.retire()
+            pool.wanted = 0
+            self._drop_surplus(pool)
 
     def retire(self, is_stale: Callable[[Key], bool], *, at_once: bool = False) -> None:
         """End all environments whose key is stale: idle ones now, busy ones when their event is done.
@@ -482,7 +494,7 @@ class Fleet:
         self._sweeping = False
         for pool in self._pools.values():
             self._recycle(pool)
-        self._pools = {key: pool for key, pool in self._pools.items() if pool.idle or pool.busy or pool.snapshot}
+        self._pools = {key: pool for key, pool in self._pools.items() if pool.is_of_use}
         if any(may_expire(each) for pool in self._pools.values() for each in pool.idle):
             self._sweep_later()
 

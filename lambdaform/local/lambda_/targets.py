@@ -30,8 +30,7 @@ class Target:
     @functools.cached_property
     def key(self) -> Key:
         """What its environments are kept under."""
-        function, version = self.function, self.version
-        return Key(function.account, function.region, function.name, version.number, version.generation)
+        return key_of(self.function, self.version)
 
     @functools.cached_property
     def qualifier(self) -> str | None:
@@ -50,6 +49,11 @@ class Target:
                 ready = config.requested
         together = sum(each.requested for each in found.values())
         return Limits(reserved=function.reserved_concurrency, provisioned=ready, function_provisioned=together)
+
+
+def key_of(function: Function, version: Version) -> Key:
+    """What the environments of a version are kept under."""
+    return Key(function.account, function.region, function.name, version.number, version.generation)
 
 
 def find_target(plane: Plane, reference: Reference) -> Target:

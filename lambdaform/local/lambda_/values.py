@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import attrs
 
@@ -16,6 +16,7 @@ from lambdaform.local.event_sources import Kind
 from lambdaform.local.lambda_.naming import LATEST, function_arn
 from lambdaform.local.ports import Json
 
+T = TypeVar("T")
 State = Literal["Pending", "Active", "Inactive", "Failed"]
 
 
@@ -180,6 +181,22 @@ class Function:
     def arn(self) -> str:
         """Unqualified."""
         return function_arn(self.account, self.region, self.name)
+
+    def without(self, qualifier: str) -> Function:
+        """The same with nothing that hangs on a qualifier: what is deleted leaves none of it to its successor."""
+
+        def rest(held: Mapping[str, T]) -> Mapping[str, T]:
+            return {key: value for key, value in held.items() if key != qualifier}
+
+        return attrs.evolve(
+            self,
+            policies=rest(self.policies),
+            urls=rest(self.urls),
+            async_configs=rest(self.async_configs),
+            provisioned=rest(self.provisioned),
+            runtime_management=rest(self.runtime_management),
+            scaling=rest(self.scaling),
+        )
 
     def version(self, number: str) -> Version | None:
         """`$LATEST` or a published version, if it exists."""
