@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from typing import cast
 
 from lambdaform.local.ports import AwsFault, Call, Json
 
 Answer = Mapping[str, Json]
 Operation = Callable[[Call], Answer | Awaitable[Answer]]
+_NAMES = (
+    *("UUID", "AliasArn", "LayerVersionArn", "LayerArn", "CodeSigningConfigArn", "FunctionArn"),
+    *("SubscriptionArn", "TopicArn"),
+    *("eventId", "logStreamName", "filterName", "logGroupName"),
+    *("Id", "Arn"),
+)
+"""Members that name the items of listings; the first one that an item has is its own."""
 _TOKEN = re.compile("(?P<position>[0-9]{1,9})-(?P<first>[0-9a-f]{32})")
 
 
@@ -42,11 +49,18 @@ def page(items: list[Json], token: str | None, limit: int, *, refused: AwsFault)
         match = _TOKEN.fullmatch(token)
         if match is None:
             raise refused
-        start = next((at for at, item in enumerate(items) if _digest(item) == match["first"]), int(match["position"]))
+        start = int(match["position"])
+        if start >= len(items) or _mark(items[start]) != match["first"]:
+            start = next((at for at, item in enumerate(items) if _mark(item) == match["first"]), start)
     following = start + limit
     shown = items[start:following]
-    return shown, (f"{following}-{_digest(items[following])}" if following < len(items) else None)
+    return shown, (f"{following}-{_mark(items[following])}" if following < len(items) else None)
 
 
-def _digest(item: Json) -> str:
-    return hashlib.sha256(json.dumps(item, sort_keys=True, default=str).encode()).hexdigest()[:32]
+def _mark(item: Json) -> str:
+    """What an item is recognised by, also when something about it has changed."""
+    name = item
+    if isinstance(item, dict):
+        members = cast("dict[str, Json]", item)
+        name = next((members[each] for each in _NAMES if each in members), None)
+    return hashlib.sha256(str(name).encode()).hexdigest()[:32]
