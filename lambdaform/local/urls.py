@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ _TROUBLE = "https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
 _TEXT_TYPES = frozenset({"application/json", "application/xml", "application/javascript"})
 PRELUDE = "application/vnd.awslambda.http-integration-response"
 """The content type of a streamed answer that begins with its status and headers."""
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _SHOWN_STATE = "$default"
 
 
@@ -94,8 +96,10 @@ class Urls:
 
     async def _run(self, found: Found, request: Request, target: str, caller: Signed | None) -> Response:
         plane = self._plane
-        request_id = plane.ids.uuid()
-        event = make_event(found, request, target, now=plane.clock.now(), request_id=request_id, caller=caller)
+        request_id, now = plane.ids.uuid(), plane.clock.now()
+        trace = request.headers.get("x-amzn-trace-id")
+        root = trace or f"Root=1-{int(now):08x}-{plane.ids.hex(24)}"
+        event = make_event(found, request, target, now=now, request_id=request_id, root=root, caller=caller)
         payload = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()
         if len(payload) > LARGEST_REQUEST:
             return _json(413, {"Message": "Request payload exceeded the limit"})
@@ -103,12 +107,12 @@ class Urls:
             found.function.account, found.function.region, found.function.name, found.qualifier or None
         )
         self._invoking.asked(f"{request.method} {event['rawPath']}", function=found.function.arn)
-        trace = request.headers.get("x-amzn-trace-id")
 
         async def run(sink: Sink | None) -> Ran:
             target = find_target(self._plane, reference)
+            header = trace or f"{root};Sampled=0"
             return await self._invoking.run(
-                target, payload, request_id=request_id, trace=trace, sink=sink, is_rated=True
+                target, payload, request_id=request_id, trace=header, sink=sink, is_rated=True
             )
 
         try:
@@ -170,14 +174,15 @@ def _is_about(principal: Json, account: str | None) -> bool:
 
 
 def make_event(
-    found: Found, request: Request, target: str, *, now: float, request_id: str, caller: Signed | None = None
+    found: Found, request: Request, target: str, *, now: float, request_id: str, root: str, caller: Signed | None = None
 ) -> dict[str, Json]:
-    """The payload 2.0 event of a request."""
+    """The payload 2.0 event of a request. `root` is what its trace header is where it has none."""
     path, _, query = target.partition("?")
     config = found.config
     headers = {name: value for name, value in request.headers.items() if name != "cookie"}
     headers.setdefault("x-forwarded-for", request.peer)
     headers.setdefault("x-forwarded-proto", "http")
+    headers.setdefault("x-amzn-trace-id", root)
     headers.setdefault("x-forwarded-port", request.headers.get("host", "").partition(":")[2] or "80")
     domain = f"{config.id}.lambda-url.{found.function.region}.on.aws"
     moment = datetime.fromtimestamp(now, UTC)
@@ -284,15 +289,24 @@ def make_response(payload: bytes) -> Response:
         status = int(answer["statusCode"])
         given = cast("Mapping[str, Json]", answer.get("headers") or {})
         headers = [(name, _header_text(value)) for name, value in given.items()]
-        headers += [("Set-Cookie", str(cookie)) for cookie in cast("Sequence[str]", answer.get("cookies") or ())]
+        headers += [("Set-Cookie", cookie) for cookie in _cookies(answer.get("cookies"))]
         body = _body_out(answer)
-    except (TypeError, ValueError, AttributeError, binascii.Error):
+    except (TypeError, ValueError, OverflowError, AttributeError, binascii.Error):
         return _failed()
-    if not 100 <= status <= 599:
+    # An interim status is no answer, and a name that is no token would end its line where it likes.
+    if not 200 <= status <= 599 or not all(_TOKEN.fullmatch(name) for name, _ in headers):
         return _failed()
     if not any(name.lower() == "content-type" for name, _ in headers):
         headers.append(("Content-Type", "application/json"))
     return Response(status, body, headers)
+
+
+def _cookies(given: object) -> Sequence[str]:
+    if given is None:
+        return []
+    if not isinstance(given, list) or not all(isinstance(each, str) for each in cast("list[object]", given)):
+        raise TypeError("cookies are a list of texts")
+    return cast("list[str]", given)
 
 
 def _header_text(value: Json) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -92,6 +93,7 @@ def test_a_request_becomes_a_payload_2_event(awslambda: Any, function: Maker) ->
     assert (event["body"], event["isBase64Encoded"]) == ('{"n": 1}', False)
     assert event["headers"]["x-mine"] == "v"
     assert "cookie" not in event["headers"]
+    assert re.fullmatch("Root=1-[0-9a-f]{8}-[0-9a-f]{24}", event["headers"]["x-amzn-trace-id"])
     assert event["requestContext"]["http"] == {
         "method": "POST",
         "path": "/a b/c",
@@ -143,6 +145,12 @@ def test_the_host_form_is_answered_too(aws: Aws, awslambda: Any, function: Maker
         (None, 200, b"null", "application/json"),
         ({"statusCode": "nonsense"}, 502, b"Internal Server Error", "text/plain"),
         ({"statusCode": 99}, 502, b"Internal Server Error", "text/plain"),
+        ({"statusCode": 101}, 502, b"Internal Server Error", "text/plain"),
+        ({"statusCode": 200, "headers": {"x: 1\r\nSet-Cookie": "a=b"}}, 502, b"Internal Server Error", "text/plain"),
+        ({"statusCode": 200, "headers": {"a b": "c"}}, 502, b"Internal Server Error", "text/plain"),
+        ({"statusCode": 200, "headers": {"": "c"}}, 502, b"Internal Server Error", "text/plain"),
+        ({"statusCode": 200, "cookies": "a=b"}, 502, b"Internal Server Error", "text/plain"),
+        ({"statusCode": 200, "cookies": [1]}, 502, b"Internal Server Error", "text/plain"),
         ({"statusCode": 200, "headers": [1]}, 502, b"Internal Server Error", "text/plain"),
         ({"statusCode": 200, "headers": {"a": {}}}, 502, b"Internal Server Error", "text/plain"),
         ({"statusCode": 200, "body": "?", "isBase64Encoded": True}, 502, b"Internal Server Error", "text/plain"),

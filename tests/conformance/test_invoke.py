@@ -379,10 +379,15 @@ def test_a_handler_calls_the_local_aws_with_plain_boto3(awslambda: Any, function
     "an event that is no JSON is refused",
     source="https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html",
 )
-def test_an_event_that_is_no_json_is_refused(awslambda: Any, function: Maker) -> None:
-    refused = refusal(awslambda.invoke, FunctionName=function(ECHO), Payload=b"{nope")
+@pytest.mark.parametrize("event", [b"{nope", b"NaN", b"[Infinity]", b'{"a": -Infinity}', b" NaN "])
+@pytest.mark.parametrize("kind", ["RequestResponse", "Event"])
+def test_an_event_that_is_no_json_is_refused(awslambda: Any, function: Maker, event: bytes, kind: str) -> None:
+    name = function(ECHO)
+    awslambda.invoke(FunctionName=name)  # from now on it is warm
 
-    assert refused.code == "InvalidRequestContentException"
+    refused = refusal(awslambda.invoke, FunctionName=name, Payload=event, InvocationType=kind)
+
+    assert (refused.code, refused.status) == ("InvalidRequestContentException", 400)
     assert "Could not parse request body into json: Could not parse payload into json: " in refused.message
 
 
@@ -392,10 +397,15 @@ def test_an_event_that_is_no_json_is_refused(awslambda: Any, function: Maker) ->
     source="https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html",
 )
 def test_an_event_above_six_megabytes_is_refused(awslambda: Any, function: Maker) -> None:
-    refused = refusal(awslambda.invoke, FunctionName=function(ECHO), Payload=b'"' + b"x" * 6_291_600 + b'"')
+    name = function("def handler(event, context):\n    return len(event)\n")
+    largest = b'"' + b"x" * 6_291_454 + b'"'
 
-    assert refused.code == "RequestTooLargeException"
-    assert refused.status == 413
+    taken = payload(awslambda.invoke(FunctionName=name, Payload=largest))
+    refused = refusal(awslambda.invoke, FunctionName=name, Payload=largest + b" ")
+
+    assert taken == 6_291_454
+    assert (refused.code, refused.status) == ("RequestTooLargeException", 413)
+    assert refused.message == "Request must be smaller than 6291456 bytes for the InvokeFunction operation"
 
 
 @fact(

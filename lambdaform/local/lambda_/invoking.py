@@ -7,6 +7,7 @@ import base64
 import contextlib
 import json
 from collections.abc import Awaitable, Callable
+from typing import NoReturn
 
 import attrs
 
@@ -30,7 +31,7 @@ from lambdaform.local.lambda_.plane import Plane
 from lambdaform.local.lambda_.records import Records
 from lambdaform.local.lambda_.refusals import not_ready, recursive, refused, throttled, unrestored
 from lambdaform.local.lambda_.running import Key, RestoreFailed
-from lambdaform.local.lambda_.runtime_api import LARGEST_RESPONSE, Event
+from lambdaform.local.lambda_.runtime_api import Event
 from lambdaform.local.lambda_.targets import Target, find_target
 from lambdaform.local.lambda_.values import AsyncConfig, Function
 from lambdaform.local.ports import ACCOUNT, AwsFault, FunctionSettings, Outcome
@@ -38,13 +39,13 @@ from lambdaform.local.trace import Trace, child_header
 
 LARGEST_EVENT = 1_048_576
 """Bytes of an asynchronous event."""
-LARGEST_REQUEST = LARGEST_RESPONSE
+LARGEST_REQUEST = 6_291_456
+"""Bytes of a synchronous event: 6 MiB. https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 TAIL = 4096
 
 MOST_IN_CHAIN = 16
 """Invocations of one function in a chain of events; the next is dropped.
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html"""
-_DECODER = json.JSONDecoder()
 _MOST_BEHIND, _LONGEST_BEHIND = 8, 0.01
 """Runs that were hurried of which not all is noted, and for how many seconds of real time: a few are noted in less time
 together than each by itself."""
@@ -390,6 +391,13 @@ def _ran(run: Run, ending: Ending) -> Ran:
     return Ran(outcome, ending.log, ending.is_streamed, ending.rest)
 
 
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no value of JSON")  # other than Python thinks
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
 def check_json(payload: bytes) -> None:
     """Raise `AwsFault` 400 when an event is not JSON."""
     if not payload:
@@ -401,7 +409,7 @@ def check_json(payload: bytes) -> None:
     except (ValueError, RecursionError):
         pass  # it may have white space around it or be in UTF-16; if not, this says what is wrong with it
     try:
-        json.loads(payload)
+        json.loads(payload, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         text = f"Could not parse request body into json: Could not parse payload into json: {error}"
         raise AwsFault("InvalidRequestContentException", text) from error
