@@ -252,6 +252,8 @@ class LocalAws:
         """Have the next environments made of what is deployed and of what is started."""
 
         async def make(function: Function, version: Version, blueprint: Blueprint) -> None:
+            if version.is_per_tenant:
+                return  # whose the next one will be is not known
             key = Key(function.account, function.region, function.name, version.number, version.generation)
             await self.fleet.make_ahead(key, blueprint)
 

@@ -45,6 +45,7 @@ class AsyncEvent:
     payload: bytes
     source: str
     trace: str | None
+    tenant: str | None = None
     accepted_at: float
     attempts: int = 0
     """Invocations the function has seen."""
@@ -56,14 +57,8 @@ class AsyncEvent:
     def after(self, outcome: Outcome) -> AsyncEvent:
         """The event with one more attempt, or one more refusal, behind it."""
         has_run = outcome.fault is None
-        return AsyncEvent(
-            request_id=self.request_id,
-            function=self.function,
-            region=self.region,
-            payload=self.payload,
-            source=self.source,
-            trace=self.trace,
-            accepted_at=self.accepted_at,
+        return attrs.evolve(
+            self,
             attempts=self.attempts + has_run,
             refusals=0 if has_run else self.refusals + 1,
             last=outcome if has_run else self.last,
@@ -177,7 +172,16 @@ class AsynchronousQueue:
         """Say who runs functions."""
         self._invoker = invoker
 
-    def put(self, settings: FunctionSettings, payload: bytes, *, region: str, source: str, trace: str | None) -> str:
+    def put(
+        self,
+        settings: FunctionSettings,
+        payload: bytes,
+        *,
+        region: str,
+        source: str,
+        trace: str | None,
+        tenant: str | None = None,
+    ) -> str:
         """Take an event; returns the request id that every attempt will carry."""
         event = AsyncEvent(
             request_id=self._ids.uuid(),
@@ -186,6 +190,7 @@ class AsynchronousQueue:
             payload=payload or b"{}",
             source=source,
             trace=trace,
+            tenant=tenant,
             accepted_at=self._clock.now(),
         )
         self._try(event)
@@ -231,7 +236,12 @@ class AsynchronousQueue:
                 age = (self._clock.now() - event.accepted_at) * 1000
                 self._count(event, settings, ("AsyncEventAge", age, "Milliseconds"))
                 outcome = await invoker.invoke(
-                    event.function, event.payload, region=event.region, request_id=event.request_id, trace=event.trace
+                    event.function,
+                    event.payload,
+                    region=event.region,
+                    request_id=event.request_id,
+                    trace=event.trace,
+                    tenant=event.tenant,
                 )
                 if generation != self._generation:
                     return  # the state this attempt belonged to is gone

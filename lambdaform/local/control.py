@@ -141,6 +141,7 @@ class Control:
                 "version": key.version,
                 "log_stream": each.stream,
                 "initialization": each.initialization,
+                "tenant": key.tenant or None,
                 "snapshot": None if each.copies is None else each.copies.flaw or "copied",
                 "pid": each.pid,
                 "served": each.served,

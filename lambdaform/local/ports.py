@@ -140,6 +140,7 @@ class Invoker(Protocol):
         region: str,
         request_id: str | None = None,
         trace: str | None = None,
+        tenant: str | None = None,
     ) -> Outcome:
         """Run a function once, synchronously; `function` is a (qualified) ARN or name. Never raises for a refusal."""
         ...
@@ -209,7 +210,16 @@ class Pollers(Protocol):
 class AsyncQueue(Protocol):
     """The queue behind asynchronous invocations: attempts, waits, dead letters, destinations."""
 
-    def put(self, settings: FunctionSettings, payload: bytes, *, region: str, source: str, trace: str | None) -> str:
+    def put(
+        self,
+        settings: FunctionSettings,
+        payload: bytes,
+        *,
+        region: str,
+        source: str,
+        trace: str | None,
+        tenant: str | None = None,
+    ) -> str:
         """Take an event; returns the request id that every attempt will carry."""
         ...
 

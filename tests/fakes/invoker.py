@@ -86,7 +86,14 @@ class FakeInvoker:
         self.settings_ = attrs.evolve(self.settings_, **changes)
 
     async def invoke(
-        self, function: str, payload: bytes, *, region: str, request_id: str | None = None, trace: str | None = None
+        self,
+        function: str,
+        payload: bytes,
+        *,
+        region: str,
+        request_id: str | None = None,
+        trace: str | None = None,
+        tenant: str | None = None,
     ) -> Outcome:
         """Answer as the test chose."""
         event = json.loads(payload)

@@ -65,6 +65,8 @@ async def put_provisioned_concurrency_config(plane: Plane, blueprints: Blueprint
     function, version, qualifier = _version(plane, call, "put")
     if version.has_snapshot:
         raise invalid("Provisioned Concurrency is not supported for SnapStart enabled functions.")
+    if version.is_per_tenant:
+        raise invalid("Provisioned Concurrency is not supported for functions with tenant isolation.")
     wanted: int = call.params["ProvisionedConcurrentExecutions"]
     _check_other(plane, function, qualifier)
     others = sum(each.requested for key, each in function.provisioned.items() if key != qualifier)

@@ -80,7 +80,6 @@ def _of_version(version: Version, *, is_isolated: bool, has_shares: bool) -> Ite
         ("KMSKeyArn", "environment variables are not encrypted"),
         ("DurableConfig", "durable execution is not offered"),
         ("CapacityProviderConfig", "managed instances are not offered"),
-        ("TenancyConfig", "environments are not kept apart by tenant"),
     ):
         if settings.get(field):
             yield Difference(field, says)

@@ -12,7 +12,7 @@ import attrs
 
 from lambdaform.local.lambda_.listing import listing
 from lambdaform.local.lambda_.naming import LATEST, is_version
-from lambdaform.local.lambda_.plane import Plane, conflict, resource_missing
+from lambdaform.local.lambda_.plane import Plane, conflict, invalid, resource_missing
 from lambdaform.local.lambda_.values import Function, UrlConfig
 from lambdaform.local.ports import AwsFault, Call, Json
 
@@ -24,6 +24,8 @@ async def create_function_url_config(plane: Plane, call: Call) -> Mapping[str, J
     if function is None:
         raise AwsFault("ResourceNotFoundException", "Function does not exist", status=404)
     qualifier = _qualifier(function, reference.qualifier)
+    if function.latest.is_per_tenant:
+        raise invalid("Function URLs are not supported for functions with tenant isolation.")
     if qualifier in function.urls:
         arn = f"{function.arn}:{qualifier}" if qualifier else function.arn
         raise conflict(

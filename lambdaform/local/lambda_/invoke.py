@@ -25,7 +25,7 @@ async def invoke(plane: Plane, invoking: Invoking, call: Call) -> Mapping[str, J
     """Run a function, put an event on its queue, or only look whether it could."""
     payload: bytes = call.params.get("Payload", b"")
     kind = call.params.get("InvocationType", "RequestResponse")
-    target = find_target(plane, plane.refer(call))
+    target = find_target(plane, plane.refer(call), tenant=call.params.get("TenantId"))
     if kind == "DryRun":
         return {"StatusCode": 204}
     _check_size(payload)
@@ -68,7 +68,7 @@ async def invoke_async(plane: Plane, invoking: Invoking, call: Call) -> Mapping[
 async def invoke_with_response_stream(plane: Plane, invoking: Invoking, call: Call) -> Mapping[str, Json]:
     """The result as an event stream, each piece sent as the function writes it."""
     payload: bytes = call.params.get("Payload", b"")
-    target = find_target(plane, plane.refer(call))
+    target = find_target(plane, plane.refer(call), tenant=call.params.get("TenantId"))
     if call.params.get("InvocationType") == "DryRun":
         return {"StatusCode": 204}
     _check_size(payload)

@@ -32,7 +32,7 @@ from lambdaform.local.lambda_.records import Records
 from lambdaform.local.lambda_.refusals import not_ready, recursive, refused, throttled, unrestored
 from lambdaform.local.lambda_.running import Key, RestoreFailed
 from lambdaform.local.lambda_.runtime_api import Event
-from lambdaform.local.lambda_.targets import Target, find_target
+from lambdaform.local.lambda_.targets import Target, check_tenant, find_target
 from lambdaform.local.lambda_.values import AsyncConfig, Function
 from lambdaform.local.ports import ACCOUNT, AwsFault, FunctionSettings, Outcome
 from lambdaform.local.trace import Trace, child_header
@@ -95,12 +95,19 @@ class Invoking:
     # ports.Invoker
 
     async def invoke(
-        self, function: str, payload: bytes, *, region: str, request_id: str | None = None, trace: str | None = None
+        self,
+        function: str,
+        payload: bytes,
+        *,
+        region: str,
+        request_id: str | None = None,
+        trace: str | None = None,
+        tenant: str | None = None,
     ) -> Outcome:
         """Run a function once, synchronously. Never raises for a refusal."""
         request_id = request_id or self._plane.ids.uuid()
         try:
-            target = find_target(self._plane, self._refer(function, region))
+            target = find_target(self._plane, self._refer(function, region), tenant=tenant)
             ran = await self.run(target, payload, request_id=request_id, trace=trace)
             if self._faults.delivers_twice and ran.outcome.function_error is None:
                 with contextlib.suppress(AwsFault):  # how the copy of an event fares is nobody's outcome
@@ -151,6 +158,7 @@ class Invoking:
         at all.
         """
         function, version = target.function, target.version
+        check_tenant(target)
         if version.state in ("Pending", "Failed"):
             raise not_ready(version)
         blueprint = await self._blueprints.of(function, version)
@@ -296,6 +304,7 @@ class Invoking:
             function_arn=target.arn,
             trace=child_header(trace, segment) if trace else self._new_header(segment, started),
             client_context=client_context,
+            tenant=target.tenant,
             sink=sink,
         )
         run = Run(target, event, segment, started, place, self._plane.fleet.busy(key), self._notes.attempt(request_id))
@@ -342,7 +351,8 @@ class Invoking:
         self._trace.caused_from_here(self._trace.add("request", request, function=function))
 
     def enqueue(self, target: Target, payload: bytes, *, source: str, trace: str | None) -> str:
-        """Put an event on the asynchronous queue of a function. Raises `AwsFault` when it is too large."""
+        """Put an event on the asynchronous queue of a function. Raises `AwsFault` when it is not taken."""
+        check_tenant(target)
         if len(payload) > LARGEST_EVENT:
             text = (
                 f"{len(payload)} byte payload is too large for the Event invocation type (limit {LARGEST_EVENT} bytes)"
@@ -355,6 +365,7 @@ class Invoking:
             region=target.function.region,
             source=source,
             trace=trace or self._new_header(self._plane.ids.hex(16), self._plane.clock.now()),
+            tenant=target.tenant,
         )
 
     def _refer(self, function: str, region: str) -> Reference:

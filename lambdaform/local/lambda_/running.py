@@ -76,6 +76,8 @@ class Key(NamedTuple):
     name: str
     version: str
     generation: str
+    tenant: str = ""
+    """Whose environments they are, where each tenant has its own."""
 
 
 MOST_SNAPSHOTS = 10

@@ -54,6 +54,7 @@ class Event:
     client_context: str | None = None
     """The context's JSON text, already out of its base64."""
     identity: str | None = None
+    tenant: str | None = None
     sink: Callable[[bytes, str], None] | None = None
     """Gets the pieces of a streamed answer as they come, with their content type."""
 
@@ -248,6 +249,8 @@ def _fields(event: Event) -> str:
         lines += f"Lambda-Runtime-Client-Context: {_ENDS.sub(' ', event.client_context)}\r\n"
     if event.identity:
         lines += f"Lambda-Runtime-Cognito-Identity: {_ENDS.sub(' ', event.identity)}\r\n"
+    if event.tenant:
+        lines += f"Lambda-Runtime-Aws-Tenant-Id: {_ENDS.sub(' ', event.tenant)}\r\n"
     return lines
 
 

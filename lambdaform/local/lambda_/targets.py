@@ -26,11 +26,13 @@ class Target:
     version: Version
     arn: str
     """As the caller qualified it."""
+    tenant: str | None = None
+    """On whose behalf it is invoked."""
 
     @functools.cached_property
     def key(self) -> Key:
         """What its environments are kept under."""
-        return key_of(self.function, self.version)
+        return key_of(self.function, self.version)._replace(tenant=self.tenant or "")
 
     @functools.cached_property
     def qualifier(self) -> str | None:
@@ -56,7 +58,7 @@ def key_of(function: Function, version: Version) -> Key:
     return Key(function.account, function.region, function.name, version.number, version.generation)
 
 
-def find_target(plane: Plane, reference: Reference) -> Target:
+def find_target(plane: Plane, reference: Reference, *, tenant: str | None = None) -> Target:
     """The version that serves this time. Raises `AwsFault` when there is none."""
     function = plane.find(reference)
     qualifier = reference.qualifier
@@ -72,17 +74,31 @@ def find_target(plane: Plane, reference: Reference) -> Target:
     version = function.version(number)
     if version is None:
         raise function_missing(reference.arn)
-    return Target(function, version, reference.arn)
+    return Target(function, version, reference.arn, tenant)
+
+
+def check_tenant(target: Target) -> None:
+    """Raise `AwsFault` when it is invoked without the tenant it needs, or with one it knows nothing of.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/tenant-isolation-troubleshooting.html
+    """
+    if target.version.is_per_tenant and target.tenant is None:
+        text = "The invoked function is enabled with tenant isolation. Add a tenant ID to the request."
+        raise AwsFault("InvalidParameterValueException", text)
+    if target.tenant is not None and not target.version.is_per_tenant:
+        text = "The invoked function is not enabled with tenant isolation. Remove the tenant ID from the request."
+        raise AwsFault("InvalidParameterValueException", text)
 
 
 def fixed_target(plane: Plane, reference: Reference) -> Target | None:
-    """The version that always serves, as long as the function is the same value; None without such a one."""
+    """The version that always serves anybody, as long as the function is the same value; None without such a one."""
     function = plane.find(reference)
     alias = function.aliases.get(reference.qualifier) if function is not None and reference.qualifier else None
     try:
-        return find_target(plane, reference) if alias is None or not alias.weights else None
+        target = find_target(plane, reference) if alias is None or not alias.weights else None
     except AwsFault:
         return None
+    return target if target is not None and not target.version.is_per_tenant else None
 
 
 def decide_version(alias: Alias, below: Callable[[int], int]) -> str:

@@ -58,6 +58,12 @@ class Version:
         return self.number != LATEST and self.settings["SnapStart"]["ApplyOn"] == "PublishedVersions"
 
     @property
+    def is_per_tenant(self) -> bool:
+        """Whether no environment of it serves more than one tenant."""
+        config: Mapping[str, Json] | None = self.settings.get("TenancyConfig")
+        return config is not None and config.get("TenantIsolationMode") == "PER_TENANT"
+
+    @property
     def runtime(self) -> str:
         """The declared runtime; empty for an image."""
         return self.settings.get("Runtime", "")
