@@ -368,7 +368,7 @@ def test_the_variables_are_those_of_lambda(isolated: None, awslambda: Any, funct
         "PWD": "/var/task",
     }
     assert {key: found.get(key) for key in expected} == expected
-    assert set(found) - set(expected) <= {
+    assert set(found) - set(expected) == {
         "_X_AMZN_TRACE_ID", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
         "AWS_SESSION_TOKEN", "AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_METADATA_API", "AWS_LAMBDA_METADATA_TOKEN",
     }  # fmt: skip

@@ -52,7 +52,7 @@ def blueprint(folder: Path, source: str) -> Blueprint:
         timeout=3,
         log_group="/aws/lambda/f",
         log_style=platform_log.Style(),
-        environ={},
+        environ={"AWS_REGION": "us-east-1"},
         folder=folder,
         opt=None,
         path=[],

@@ -35,6 +35,7 @@ from lambdaform.local.lambda_.endings import (
     failure_of,
 )
 from lambdaform.local.lambda_.invocation import Invocation, Start
+from lambdaform.local.lambda_.metadata import Metadata
 from lambdaform.local.lambda_.phases import RESTORE_LIMIT, Phase, Phases, init_limit
 from lambdaform.local.lambda_.processes import Process, Starter
 from lambdaform.local.lambda_.runtime_api import Event, Reply, RuntimeApi
@@ -92,6 +93,7 @@ class Environment:
         )
         self._loop = asyncio.get_running_loop()
         self._api: RuntimeApi | None = None
+        self._metadata = Metadata(blueprint.environ["AWS_REGION"])
         self._company: Company | None = None
         """The extensions, where there are any."""
         self._is_initialising = False
@@ -325,10 +327,14 @@ class Environment:
                 ending = self._end(invocation, turn)
                 hurried.freed()
                 hurried.told(ending)
-            hurried.done(ending)
         except Exception as error:  # noqa: BLE001 - whoever waits for an answer gets one
             self.retire(at_once=True)
             hurried.freed()
+            hurried.failed(error)
+            return
+        try:
+            hurried.done(ending)
+        except Exception as error:  # noqa: BLE001 - the environment is none the worse for it
             hurried.failed(error)
 
     def _put_down(self, invocation: Invocation, answer: Answer, hurried: Hurried) -> None:
@@ -500,9 +506,12 @@ class Environment:
     async def _launch(self, *, is_held: bool = False) -> None:
         """Start a process, which waits with the function's code where it `is_held`. Raises `OSError`."""
         self._api = RuntimeApi(self, others=self._take)
+        address = await self._api.start()
         environ: dict[str, str] = {
             "AWS_LAMBDA_INITIALIZATION_TYPE": self.initialization,
-            "AWS_LAMBDA_RUNTIME_API": await self._api.start(),
+            "AWS_LAMBDA_RUNTIME_API": address,
+            "AWS_LAMBDA_METADATA_API": address,
+            "AWS_LAMBDA_METADATA_TOKEN": self._metadata.token,
         }
         if self.initialization != "snap-start":  # a snapshot cannot know in which environments it will be restored
             environ["AWS_LAMBDA_LOG_STREAM_NAME"] = self.stream
@@ -516,7 +525,9 @@ class Environment:
             await self._sandbox.start(environ, starter=source, is_held=is_held)
 
     def _take(self, connection: Connection, request: Request) -> bool:
-        """Answer what an extension asks. Internal ones are known of only when they register."""
+        """Answer what is asked beside the Runtime API. Internal extensions are known of only when they register."""
+        if self._metadata.take(connection, request):
+            return True
         company = self._company
         if company is None:
             if not Company.is_asked_by(request):

@@ -18,6 +18,9 @@ from pathlib import Path
 from lambdaform.local.lambda_.processes import Companion, Order, Process
 from lambdaform.local.ports import Json
 
+_OWN = ("AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_METADATA_API", "AWS_LAMBDA_METADATA_TOKEN")
+"""Variables that an environment has of its own, whatever it was copied from."""
+
 
 class Copies:
     """The copies of one process. `close` must be called in the end; copies still at work are waited for."""
@@ -45,7 +48,7 @@ class Copies:
         self._number += 1
         answer: asyncio.Future[Process] = self._loop.create_future()
         self._orders[self._number] = answer
-        environ = {"AWS_LAMBDA_RUNTIME_API": order.environ["AWS_LAMBDA_RUNTIME_API"]}
+        environ = {name: order.environ[name] for name in _OWN}
         message = {"copy": self._number, "env": environ, "tmp_size": order.scratch}
         socket.send_fds(self._ours, [json.dumps(message).encode()], [log])
         return await answer
