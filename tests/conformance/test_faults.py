@@ -14,6 +14,7 @@ import pytest
 
 from tests.conformance.facts import fact
 from tests.conformance.test_execution_environment import answer, isolated, until
+from tests.conformance.test_runtimes import made, packed
 from tests.local.conftest import Aws, Maker, Virtual, environments, own, payload, start, stop
 from tests.processes import below, command_line
 
@@ -24,6 +25,15 @@ ERRORS = "https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocatio
 RUNTIME_API = "https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html"
 LOGS = "https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html"
 
+HALF = r"""#!/bin/sh
+while true; do
+  curl -sS -D /tmp/head "http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/next" >&2
+  ID=$(grep -i request-id /tmp/head | tr -d '[:space:]' | cut -d: -f2)
+  URL="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/$ID/response"
+  MODE='Lambda-Runtime-Function-Response-Mode: streaming'
+  (printf half; sleep 1) | timeout -s KILL 0.2 curl -sS -H "$MODE" -T - -X POST "$URL" >&2
+done
+"""
 TWICE = "import {imports}\ndef handler(event, context):\n    if event.get('well'):\n        return 'well'\n    {body}\n"
 
 
@@ -138,6 +148,38 @@ def test_half_an_answer_is_none(awslambda: Any, function: Maker) -> None:
     )
 
     assert [answer(awslambda, name) for _ in range(2)] == ["whole", "whole"]
+
+
+@fact(
+    "Runtime API",
+    "a streamed answer that breaks off is an error",
+    here="partly",
+    gap="AWS's name for it is not documented; here it is Runtime.TruncatedResponse",
+    source=RUNTIME_API,
+)
+def test_half_a_streamed_answer_is_an_error(awslambda: Any) -> None:
+    name = made(awslambda, "provided.al2023", "any.thing", packed({"bootstrap": HALF}, executable=True))
+
+    found = [answer(awslambda, name) for _ in range(2)]
+
+    assert [each["errorType"] for each in found] == ["Runtime.TruncatedResponse"] * 2
+    assert found[0]["errorMessage"].endswith("Error: Runtime closed the connection before its response was complete")
+
+
+@fact(
+    "INIT",
+    "one that ends in a segmentation fault is answered as a timeout, when the function's has passed",
+    here="partly",
+    gap="it is answered at once, with the signal",
+    source=LIFECYCLE,
+)
+def test_a_segmentation_fault_of_init_is_named(awslambda: Any, function: Maker) -> None:
+    name = function("import os\nos.kill(os.getpid(), 11)\n", Timeout=3)
+
+    found = answer(awslambda, name)
+
+    assert found["errorType"] == "Runtime.ExitError"
+    assert found["errorMessage"].endswith("Runtime exited with error: signal: segmentation fault")
 
 
 @fact("logs", "a line that is too long is cut, and what is no text does no harm", source=LOGS)

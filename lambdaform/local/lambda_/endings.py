@@ -116,6 +116,9 @@ def answer_of(
     match turn:
         case "ready" if reply is not None:
             return Answer(reply.body, "success", reply.error_type, reply.error_type is not None)
+        case "ready":  # a stream was begun and broken off: it asks for its next event without an answer
+            text = "Runtime closed the connection before its response was complete"
+            return _ended("Runtime.TruncatedResponse", request_id, text)
         case "init-error" if reply is not None:
             return Answer(reply.body, "error", reply.error_type, True)
         case "too-large":
