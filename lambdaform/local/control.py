@@ -28,6 +28,8 @@ from lambdaform.model.problem import LambdaformError
 if TYPE_CHECKING:
     from lambdaform.local.app import LocalAws
 
+_DIGITS = 64
+"""Of the names that archives have: SHA-256."""
 IDLE_LIMIT = 366 * 86_400.0
 """Seconds of virtual time `run_until_idle` covers at most when the request does not say: schedules never end."""
 
@@ -241,7 +243,7 @@ class Control:
     async def _code(self, name: str) -> Response:
         key = name.removesuffix(".zip")
         path = self._aws.plane.codes.archive(key)
-        if not key.isalnum() or not path.is_file():
+        if len(key) != _DIGITS or not key.isalnum() or not path.is_file():
             return _json(404, {"error": f"no code called {name}"})
         return Response(200, await asyncio.to_thread(path.read_bytes), [("Content-Type", "application/zip")])
 

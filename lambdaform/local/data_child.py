@@ -217,13 +217,30 @@ def _answer(application: Wsgi, meta: dict[str, Any], body: bytes) -> tuple[dict[
         if close is not None:
             close()
     except Exception as error:  # noqa: BLE001  one request the library cannot answer must not end the others
-        import traceback
+        missing = _missing(error, meta["headers"])
+        if missing is None:
+            import traceback
 
-        traceback.print_exc()
-        text = json.dumps({"__type": "InternalFailure", "message": f"{type(error).__name__}: {error}"})
-        return {"status": 500, "headers": [("content-type", "application/json")]}, text.encode()
+            traceback.print_exc()
+        status, kind = (500, "InternalFailure") if missing is None else (501, "NotImplemented")
+        text = json.dumps({"__type": kind, "message": missing or f"{type(error).__name__}: {error}"})
+        return {"status": status, "headers": [("content-type", "application/json")]}, text.encode()
     status, headers = started[-1]
     return {"status": int(status.split(" ", 1)[0]), "headers": headers}, content
+
+
+def _missing(error: Exception, headers: dict[str, str]) -> str | None:
+    """What it is that the library does not have, if that is what an error says."""
+    from botocore.model import OperationNotFoundError
+    from moto.backends import get_service_from_url
+
+    if isinstance(error, (NotImplementedError, OperationNotFoundError)):
+        return f"the local AWS does not have this operation ({error}); nothing was done"
+    scope = next((value for name, value in headers.items() if name.lower() == "authorization"), "").split(",")[0]
+    parts = scope.rpartition("Credential=")[2].split("/")
+    if len(parts) == 5 and get_service_from_url(f"https://{parts[3]}.{parts[2]}.amazonaws.com") is None:
+        return f"the local AWS does not have the service {parts[3]!r}; nothing was done"
+    return None
 
 
 def _environ(meta: dict[str, Any], body: bytes) -> dict[str, Any]:

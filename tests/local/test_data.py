@@ -59,6 +59,27 @@ async def tables(data: MotoServices) -> list[str]:
     return list((await data.call("dynamodb", "ListTables", {}, region=REGION))["TableNames"])
 
 
+@pytest.mark.parametrize(
+    ("service", "target", "what"),
+    [
+        ("nonsense", "Nonsense.Do", "the service 'nonsense'"),
+        ("codecommit", "CodeCommit_20150413.ListRepositories", "this operation"),
+        ("dynamodb", "DynamoDB_20120810.Nonsense", "this operation (Nonsense)"),
+    ],
+)
+def test_what_the_library_does_not_have_is_said_without_a_traceback(
+    bench: Bench, capfd: pytest.CaptureFixture[str], service: str, target: str, what: str
+) -> None:
+    scope = f"AWS4-HMAC-SHA256 Credential=local/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host"
+    headers = {"Authorization": f"{scope}, Signature=0", "X-Amz-Target": target}
+
+    status, _, body = bench(lambda data: data.request("POST", "/", headers, b"{}"))
+
+    assert status == 501
+    assert json.loads(body)["message"].startswith(f"the local AWS does not have {what}")
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_a_checkpoint_comes_back_as_often_as_wanted_and_a_reset_forgets_all(bench: Bench) -> None:
     async def scenario(data: MotoServices) -> list[list[str]]:
         await data.call("dynamodb", "CreateTable", TABLE, region=REGION)
