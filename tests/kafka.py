@@ -37,10 +37,11 @@ class Kafka:
         partition: int = 0,
         key: str | None = None,
         headers: Sequence[tuple[str, bytes]] = (),
+        timestamp: int = 0,
     ) -> None:
-        """Write records, and wait until the broker has them."""
+        """Write records, of now if no other `timestamp` is given in milliseconds; wait until the broker has them."""
         for value in values:
-            self._producer.produce(topic, value, key, partition, headers=list(headers))
+            self._producer.produce(topic, value, key, partition, headers=list(headers), timestamp=timestamp)
         assert self._producer.flush(10) == 0, "the broker did not take the records"
 
     def documents(self, topic: str, count: int) -> list[tuple[bytes | None, Any]]:

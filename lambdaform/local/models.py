@@ -11,10 +11,12 @@ import gzip
 import importlib.util
 import json
 import re
+import unicodedata
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Protocol
 from urllib.parse import parse_qsl, unquote
 
 import attrs
@@ -23,6 +25,38 @@ from lambdaform.local.ports import Json
 
 _KEPT_TARGETS = 512
 """Request lines whose operation is remembered: clients ask for the same ones again and again."""
+
+
+_ASCII_OF = {"L": "a-zA-Z", "N": "0-9", "Z": " "}
+"""What ASCII has of Unicode's letters, numbers and separators."""
+_READ_AS = {"L": "a", "N": "0", "Z": " "}
+
+
+class Regex(Protocol):
+    """A pattern that can be compared with a text."""
+
+    def fullmatch(self, string: str, /) -> object | None:
+        """None where the text as a whole does not match."""
+        ...
+
+
+@attrs.frozen(eq=False)
+class UnicodeRegex:
+    """A pattern with Java's `\\p{L}`, `\\p{N}` and `\\p{Z}` in its `[...]`, which Python does not have.
+
+    Tables of these categories would take long to make. Instead the pattern has what ASCII has of them, and of a text's
+    other letters, numbers and separators each is read as one of ASCII's.
+    """
+
+    pattern: re.Pattern[str]
+
+    def fullmatch(self, string: str, /) -> object | None:
+        """None where the text as a whole does not match."""
+        return self.pattern.fullmatch(string if string.isascii() else "".join(map(_plain, string)))
+
+
+def _plain(character: str) -> str:
+    return character if character.isascii() else _READ_AS.get(unicodedata.category(character)[0], character)
 
 
 @attrs.frozen(eq=False)
@@ -96,16 +130,18 @@ class Shape:
         )
 
     @functools.cached_property
-    def regex(self) -> re.Pattern[str] | None:
-        """The pattern compiled, or None when Python cannot read it (Java's `\\p{...}` classes)."""
+    def regex(self) -> Regex | None:
+        """The pattern compiled, or None when Python cannot read it (Java's rarer `\\p{...}` classes)."""
         if self.pattern is None:
             return None
+        plain = re.sub(r"\\p\{([LNZ])\}", lambda found: _ASCII_OF[found[1]], self.pattern)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)
-                return re.compile(self.pattern, re.ASCII)
+                compiled = re.compile(plain, re.ASCII)
         except re.error:
             return None
+        return compiled if plain == self.pattern else UnicodeRegex(compiled)
 
 
 @attrs.frozen(eq=False)

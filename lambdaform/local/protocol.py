@@ -11,14 +11,14 @@ door's own request id and are added to the answer's headers.
 from __future__ import annotations
 
 import base64
-import binascii
 import functools
 import json
+import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from email.utils import formatdate, parsedate_to_datetime
-from typing import Literal, cast
+from typing import Literal, TypeGuard, cast
 from urllib.parse import parse_qsl
 
 import attrs
@@ -45,6 +45,9 @@ QUERY_CODES: Mapping[str, str] = {
     "UnsupportedOperation": "AWS.SimpleQueueService.UnsupportedOperation",
 }
 """SQS keeps the error codes of its old query protocol for clients that compare them."""
+
+_FIRST_SECOND = datetime.min.replace(tzinfo=UTC).timestamp()
+_LAST_SECOND = datetime.max.replace(tzinfo=UTC).timestamp()
 
 
 @attrs.frozen(eq=False)
@@ -155,7 +158,7 @@ def _json_body(model: Model, body: bytes) -> Mapping[str, Json]:
     if not body:
         return {}
     try:
-        document: Json = json.loads(body)
+        document: Json = json.loads(body, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         if model.service == "lambda":
             text = f"Could not parse request body into json: {error}"
@@ -164,6 +167,10 @@ def _json_body(model: Model, body: bytes) -> Mapping[str, Json]:
     if not isinstance(document, dict):
         raise AwsFault("SerializationException", "Start of structure or map found where not expected.", type=None)
     return cast("dict[str, Json]", document)
+
+
+def _no_constant(name: str) -> Json:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _parse_rest(model: Model, operation: Operation, labels: Mapping[str, str], request: Request) -> dict[str, Json]:
@@ -219,7 +226,10 @@ def _from_text(model: Model, member: Member, text: str) -> Json:
             case "integer" | "long":
                 return int(text)
             case "float" | "double":
-                return float(text)
+                number = float(text)
+                if not _is_finite(number):
+                    raise ValueError(text)
+                return number
             case "boolean":
                 return text.lower() == "true"
             case "timestamp":
@@ -249,12 +259,14 @@ def _json_in(model: Model, shape: Shape, value: Json) -> Json:
         case "map" if isinstance(value, dict) and shape.value is not None:
             inner = model.shape(shape.value.shape_name)
             pairs = cast("dict[str, Json]", value)
-            return {key: _json_in(model, inner, each) for key, each in pairs.items() if each is not None}
+            return {
+                _text_in(model, key): _json_in(model, inner, each) for key, each in pairs.items() if each is not None
+            }
         case "string" if isinstance(value, str):
-            return value
-        case "integer" | "long" if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return _text_in(model, value)
+        case "integer" | "long" if _is_finite(value):
             return int(value)
-        case "float" | "double" if isinstance(value, (int, float)) and not isinstance(value, bool):
+        case "float" | "double" if _is_finite(value):
             return float(value)
         case "boolean" if isinstance(value, bool):
             return value
@@ -266,12 +278,28 @@ def _json_in(model: Model, shape: Shape, value: Json) -> Json:
         case "blob" if isinstance(value, str):
             try:
                 return base64.b64decode(value, validate=True)
-            except binascii.Error as error:
+            except ValueError as error:  # also of text that is not ASCII
                 raise AwsFault("SerializationException", "Invalid Base64 encoding", type=None) from error
         case _:
             raise AwsFault(
                 "SerializationException", f"{_token(value)} can not be converted to {_noun(shape)}", type=None
             )
+
+
+def _text_in(model: Model, text: str) -> str:
+    """A string of a document. JSON can escape half a surrogate pair, which is no text and can be written nowhere."""
+    # SQS has words of its own for characters that a message must not hold.
+    if not text.isascii() and model.service != "sqs":
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise AwsFault("SerializationException", "A string is not valid Unicode text", type=None) from error
+    return text
+
+
+def _is_finite(value: Json) -> TypeGuard[int | float]:
+    """Whether it is a number; JSON can write ones that are too large to be any, such as 1e400."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _token(value: Json) -> str:
@@ -294,8 +322,16 @@ def _noun(shape: Shape) -> str:
 
 
 def _time_in(value: float | str) -> float:
+    """Seconds since the epoch. Raises `ValueError` for what is no time, and for years that no calendar has."""
+    seconds = _seconds_in(value)
+    if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
+        raise ValueError(f"{value} is not a time")
+    return float(seconds)
+
+
+def _seconds_in(value: float | str) -> float:
     if isinstance(value, (int, float)):
-        return float(value)
+        return value
     try:
         return float(value)
     except ValueError:

@@ -152,8 +152,8 @@ def test_latest_begins_with_what_comes_after_the_mapping(reading: Reading) -> No
 @fact("StartingPosition", "AT_TIMESTAMP begins at the end when nothing is as late", source=STARTING)
 def test_a_timestamp_after_the_last_record_begins_at_the_end(reading: Reading) -> None:
     topic = unique("orders")
-    reading.kafka.send(topic, "before")
-    start = {"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": 4_000_000_000}
+    reading.kafka.send(topic, "before", timestamp=1_000_000_000_000)
+    start = {"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": 1_500_000_000}
     name, _ = reading.map(ECHO, topic, **start)
     reading.kafka.send(topic, "after")
     reading.virtual.advance(1)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.facts import fact
-from tests.local.conftest import Aws, Maker, environments, own, payload, refusal, until
+from tests.local.conftest import Aws, Maker, Virtual, environments, own, payload, refusal, until
 
 PAGE = "https://docs.aws.amazon.com/lambda/latest/dg/tenant-isolation.html"
 WHO = """\
@@ -75,11 +75,12 @@ def test_a_tenant_is_given_where_it_is_needed_and_only_there(awslambda: Any, fun
 
 @fact(
     "TenancyConfig",
-    "excludes function URLs and provisioned concurrency",
+    "excludes function URLs, provisioned concurrency, event source mappings and SnapStart",
     source="https://docs.aws.amazon.com/cdk/api/v2/docs/aws-cdk-lib.aws_lambda.TenancyConfig.html",
 )
-def test_what_knows_no_tenant_is_refused(awslambda: Any, function: Maker) -> None:
+def test_what_knows_no_tenant_is_refused(aws: Aws, awslambda: Any, function: Maker) -> None:
     name = function(WHO, Publish=True, **ISOLATED)
+    _, queue = Virtual(aws).queue()
 
     refused = [
         refusal(awslambda.create_function_url_config, FunctionName=name, AuthType="NONE"),
@@ -89,6 +90,8 @@ def test_what_knows_no_tenant_is_refused(awslambda: Any, function: Maker) -> Non
             Qualifier="1",
             ProvisionedConcurrentExecutions=1,
         ),
+        refusal(awslambda.create_event_source_mapping, FunctionName=name, EventSourceArn=queue),
+        refusal(awslambda.update_function_configuration, FunctionName=name, SnapStart={"ApplyOn": "PublishedVersions"}),
     ]
 
     assert {each.code for each in refused} == {"InvalidParameterValueException"}

@@ -24,6 +24,9 @@ def fault(service: str, method: str, target: str, headers: Mapping[str, str], bo
     return caught.value
 
 
+BODY_OF_HALF_A_PAIR = rb'{"QueueUrl": "http://localhost/123456789012/q", "MessageBody": "\ud800"}'
+
+
 def content(response: Response) -> str:
     assert isinstance(response.body, bytes)
     return response.body.decode()
@@ -56,6 +59,84 @@ def test_an_invocation_takes_its_body_as_it_is() -> None:
     )
 
     assert found.params == {"FunctionName": "f", "Qualifier": "live", "LogType": "Tail", "Payload": b"\xff{"}
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_document_with_what_only_python_calls_a_number_is_not_json(number: str) -> None:
+    body = f'{{"Timeout": {number}}}'.encode()
+    target = {"x-amz-target": "AWSEvents.PutEvents"}
+
+    of_lambda = fault("lambda", "PUT", "/2015-03-31/functions/f/configuration", {}, body)
+    of_others = fault("events", "POST", "/", target, body)
+
+    assert (of_lambda.code, of_lambda.status) == ("InvalidRequestContentException", 400)
+    assert of_lambda.message == f"Could not parse request body into json: {number} is not JSON"
+    assert (of_others.code, of_others.status) == ("SerializationException", 400)
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 400])
+def test_numbers_that_are_too_large_to_be_any_are_refused(number: str) -> None:
+    refused = fault("lambda", "PUT", "/2015-03-31/functions/f/configuration", {}, f'{{"Timeout": {number}}}'.encode())
+
+    assert (refused.code, refused.message) == (
+        "SerializationException",
+        "NUMBER_VALUE can not be converted to an Integer",
+    )
+
+
+@pytest.mark.parametrize("time", ["1e400", "9" * 400, "1e300", '"nan"', '"1e300"', '"yesterday"'])
+def test_what_is_no_time_is_refused(time: str) -> None:
+    body = f'{{"FunctionName": "f", "StartingPositionTimestamp": {time}}}'.encode()
+
+    assert fault("lambda", "POST", "/2015-03-31/event-source-mappings", {}, body).code == "SerializationException"
+
+
+@pytest.mark.parametrize("blob", ['"é"', '"no base64"', '"YQ"'])
+def test_what_is_not_base64_is_refused(blob: str) -> None:
+    refused = fault("lambda", "PUT", "/2015-03-31/functions/f/code", {}, f'{{"ZipFile": {blob}}}'.encode())
+
+    assert (refused.code, refused.message) == ("SerializationException", "Invalid Base64 encoding")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    ['"Description": "a\\ud800b"', '"Environment": {"Variables": {"a\\udc00": "b"}}'],
+    ids=["text", "key"],
+)
+def test_half_a_surrogate_pair_is_no_text(settings: str) -> None:
+    refused = fault("lambda", "PUT", "/2015-03-31/functions/f/configuration", {}, f"{{{settings}}}".encode())
+
+    assert (refused.code, refused.status) == ("SerializationException", 400)
+
+
+def test_a_whole_surrogate_pair_is_a_character() -> None:
+    found = parsed("lambda", "PUT", "/2015-03-31/functions/f/configuration", {}, rb'{"Description": "\ud83d\ude00"}')
+
+    assert found.params["Description"] == "\U0001f600"
+
+
+def test_a_message_says_itself_which_characters_it_holds() -> None:
+    found = parsed("sqs", "POST", "/", {"x-amz-target": "AmazonSQS.SendMessage"}, BODY_OF_HALF_A_PAIR)
+
+    assert found.params["MessageBody"] == "\ud800"
+
+
+@pytest.mark.parametrize(
+    "character", ["a", "Z", "é", "漢", "ʰ", "7", "９", "½", "Ⅻ", " ", "\u3000", "\u2028", "_", "@"]
+)
+def test_letters_numbers_and_separators_of_every_script_are_in_a_tag(character: str) -> None:
+    regex = models.model("lambda").shape("TagKey").regex
+
+    assert regex is not None
+    assert regex.fullmatch(f"k{character}k")
+
+
+@pytest.mark.parametrize("character", ["{", "!", "\t", "\n", "́", "\U0001f600", "€", "·", "‿", "\u200b"])
+def test_other_characters_are_not_in_a_tag(character: str) -> None:
+    regex = models.model("lambda").shape("TagKey").regex
+
+    assert regex is not None
+    assert not regex.fullmatch(f"k{character}k")
 
 
 def test_nulls_and_unknown_members_are_absent() -> None:

@@ -138,6 +138,13 @@ _COPIED = (
 )
 
 
+_INNER_DEFAULTS: Mapping[str, Mapping[str, str]] = {
+    "TracingConfig": {"Mode": "PassThrough"},
+    "SnapStart": {"ApplyOn": "None"},
+}
+"""What holds when such a setting is not given, or given without its only member."""
+
+
 def created(params: Mapping[str, Json], name: str) -> dict[str, Json]:
     """The settings of a new function. Raises `AwsFault` for what AWS refuses."""
     package = params.get("PackageType", "Zip")
@@ -154,17 +161,26 @@ def created(params: Mapping[str, Json], name: str) -> dict[str, Json]:
         "PackageType": package,
         "Architectures": ["x86_64"],
         "EphemeralStorage": {"Size": 512},
-        "TracingConfig": {"Mode": "PassThrough"},
-        "SnapStart": {"ApplyOn": "None"},
+        **_INNER_DEFAULTS,
         "LoggingConfig": {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{name}"},
     }
-    return merged(settings, params, name)
+    return _merged(settings, params, name)
 
 
 def merged(settings: Mapping[str, Json], params: Mapping[str, Json], name: str) -> dict[str, Json]:
     """The settings after an update that carries only what changes. Raises `AwsFault` for what AWS refuses."""
+    if "DurableConfig" in params and "DurableConfig" not in settings:
+        # https://docs.aws.amazon.com/lambda/latest/dg/durable-configuration.html; the words are not AWS's.
+        _refuse("Durable execution can only be enabled when a function is created, not for an existing function.")
+    return _merged(settings, params, name)
+
+
+def _merged(settings: Mapping[str, Json], params: Mapping[str, Json], name: str) -> dict[str, Json]:
     check(params)
     result = dict(settings) | {field: params[field] for field in _COPIED if field in params}
+    for field, defaults in _INNER_DEFAULTS.items():
+        if field in params:
+            result[field] = {**defaults, **params[field]}
     if "Environment" in params and "Variables" not in params["Environment"]:
         result.pop("Environment")
     if not params.get("DeadLetterConfig", {"": 0}).get("TargetArn", True):
@@ -176,8 +192,24 @@ def merged(settings: Mapping[str, Json], params: Mapping[str, Json], name: str) 
     for emptied in ("Layers", "FileSystemConfigs"):
         if result.get(emptied) == []:
             result.pop(emptied)
+    if result["PackageType"] != "Image" and result.pop("ImageConfig", None):
+        # The rule is documented, the words are not AWS's.
+        _refuse("Please don't provide ImageConfig when the intended function PackageType is Zip.")
     _check_snap_start(result)
+    _check_file_systems(result, params)
     return result
+
+
+def _check_file_systems(settings: Mapping[str, Json], params: Mapping[str, Json]) -> None:
+    """They are reached through a VPC. https://docs.aws.amazon.com/lambda/latest/dg/configuration-filesystem.html"""
+    systems: Sequence[Mapping[str, str]] = settings.get("FileSystemConfigs", ())
+    if not systems or settings.get("VpcConfig", {}).get("SubnetIds"):
+        return
+    arn = systems[0]["Arn"]
+    if "FileSystemConfigs" in params:
+        _refuse(f"Function must be configured to execute in a VPC to reference access point {arn}.")
+    if "VpcConfig" in params:
+        _refuse(f"Function VPC configuration cannot be removed with access point {arn} referenced.")
 
 
 def _check_snap_start(settings: Mapping[str, Json]) -> None:
@@ -190,6 +222,7 @@ def _check_snap_start(settings: Mapping[str, Json]) -> None:
         ("ContainerImage", settings["PackageType"] == "Image"),
         (runtime, settings["PackageType"] == "Zip" and known is not None and not known.snap_start),
         ("Amazon EFS", bool(settings.get("FileSystemConfigs"))),
+        ("Tenant isolation", bool(settings.get("TenancyConfig"))),
         (f"EphemeralStorage above {SMALLEST_SCRATCH} MB", settings["EphemeralStorage"]["Size"] > SMALLEST_SCRATCH),
     ]
     for what, is_there in refused:
@@ -228,12 +261,28 @@ def check(params: Mapping[str, Json]) -> None:
         raise AwsFault("ValidationException", f"{len(too_much)} validation {plural} detected: {text}", type=None)
     _check_runtime(params.get("Runtime"))
     _check_environment(params.get("Environment", {}).get("Variables", {}))
+    vpc = params.get("VpcConfig", {})
+    if bool(vpc.get("SubnetIds")) != bool(vpc.get("SecurityGroupIds")):
+        _refuse("SubnetIds and SecurityIds must coexist or be both empty list.")
+    _check_dead_letters(params.get("DeadLetterConfig", {}).get("TargetArn") or None)
     if len(params.get("Layers", ())) > MOST_LAYERS:
         _refuse(f"Cannot reference more than {MOST_LAYERS} layers.")
 
 
+def is_fifo(arn: str) -> bool:
+    """Whether an ARN is that of a FIFO queue or topic, to which no asynchronous invocation is delivered."""
+    return arn.split(":")[2:3] in (["sqs"], ["sns"]) and arn.endswith(".fifo")
+
+
+def _check_dead_letters(arn: str | None) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html#invocation-dlq"""
+    if arn is not None and (arn.split(":")[2] not in ("sqs", "sns") or is_fifo(arn)):
+        # The rule is documented, the words are not AWS's.
+        _refuse(f"The dead letter target {arn} is invalid: it must be a standard SQS queue or a standard SNS topic.")
+
+
 def _check_runtime(runtime: str | None) -> None:
-    if not runtime or runtime in SUPPORTED_RUNTIMES or runtime.startswith("arn:"):
+    if runtime is None or runtime in SUPPORTED_RUNTIMES or runtime.startswith("arn:"):
         return
     if runtime in REMOVED_RUNTIMES:
         _refuse(

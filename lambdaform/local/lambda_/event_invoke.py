@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from lambdaform.local.lambda_.configuration import is_fifo
 from lambdaform.local.lambda_.listing import listing
 from lambdaform.local.lambda_.naming import LATEST, is_version, refer
 from lambdaform.local.lambda_.plane import Plane, invalid
@@ -135,6 +136,9 @@ def _check(plane: Plane, function: Function, arn: str | None, field: str, given:
             for name, kind in (("onSuccess", "OnSuccess"), ("onFailure", "OnFailure"))
         )
         raise invalid(f"The provided destination config DestinationConfig({shown}) is invalid.")
+    if is_fifo(arn):
+        # That it is refused is documented, the words are those of other destinations that are none.
+        raise invalid(f"The destination ARN {arn} is invalid.")
     if service == "lambda":
         if arn == function.arn or arn.startswith(f"{function.arn}:"):
             raise invalid("You can't specify the function as a destination for itself.")

@@ -13,9 +13,11 @@ import attrs
 
 from lambdaform.local.lambda_ import configuration, running
 from lambdaform.local.lambda_.code import LARGEST_UPLOAD, check_unzipped
+from lambdaform.local.lambda_.layers import check_usable
 from lambdaform.local.lambda_.listing import listing
 from lambdaform.local.lambda_.naming import LATEST, is_version
 from lambdaform.local.lambda_.plane import Plane, check_revision, conflict, invalid
+from lambdaform.local.lambda_.signing import check_attached
 from lambdaform.local.lambda_.store import Key
 from lambdaform.local.lambda_.tags import check_tags
 from lambdaform.local.lambda_.values import Code, Function, Version
@@ -41,8 +43,10 @@ async def create_function(plane: Plane, call: Call) -> Mapping[str, Json]:
     key: Key = (call.account, call.region, reference.name)
     if key in plane.store.functions:
         raise conflict(f"Function already exist: {reference.name}")
+    if "CodeSigningConfigArn" in params:
+        check_attached(plane, call, settings["PackageType"])
     code = await _code(plane, params["Code"], call, "CreateFunction", settings["PackageType"])
-    _check_layers(plane, settings, code, call.region)
+    _check_layers(plane, settings, code, call, are_new=True)
     if key in plane.store.functions:
         raise conflict(f"Function already exist: {reference.name}")
     version = Version(
@@ -148,7 +152,7 @@ async def update_function_code(plane: Plane, call: Call) -> Mapping[str, Json]:
     settings = dict(function.latest.settings)
     if "Architectures" in params:
         settings["Architectures"] = params["Architectures"]
-    _check_layers(plane, settings, code, call.region)
+    _check_layers(plane, settings, code, call, are_new=False)
     if params.get("DryRun"):
         shown = attrs.evolve(function.latest, code=code, settings=settings)
         return plane.describe(function, shown)
@@ -161,7 +165,7 @@ async def update_function_configuration(plane: Plane, call: Call) -> Mapping[str
     settings = configuration.merged(function.latest.settings, call.params, function.name)
     if settings["PackageType"] == "Image" and any(call.params.get(each) for each in ("Runtime", "Handler", "Layers")):
         raise invalid("Please don't provide Handler or Runtime or Layer for a function that is an image.")
-    _check_layers(plane, settings, function.latest.code, call.region)
+    _check_layers(plane, settings, function.latest.code, call, are_new="Layers" in call.params)
     return _update(plane, function.arn, call, settings=settings, code=function.latest.code, is_published=False)
 
 
@@ -226,10 +230,14 @@ async def _code(plane: Plane, given: Mapping[str, Json], call: Call, operation: 
     """The code a request brings, kept. Raises `AwsFault`."""
     if package == "Image":
         uri: str = given.get("ImageUri", "")
+        if not uri and operation == "UpdateFunctionCode":
+            raise invalid("Please provide ImageUri when updating a function with packageType Image.")
         if not uri:
             raise invalid("Please provide ImageUri when the intent is to use a container image.")
         sha = plane.ids.hex(64)
         return Code(sha, 0, 0, None, uri, f"{uri.rpartition(':')[0] or uri}@sha256:{sha}")
+    if given.get("ImageUri") and operation == "UpdateFunctionCode":
+        raise invalid("Please don't provide ImageUri when updating a function with packageType Zip.")
     if "ZipFile" in given:
         data: bytes = given["ZipFile"]
         if len(data) > LARGEST_UPLOAD:
@@ -245,16 +253,23 @@ async def _code(plane: Plane, given: Mapping[str, Json], call: Call, operation: 
     return plane.codes.keep(data)
 
 
-def _check_layers(plane: Plane, settings: Mapping[str, Json], code: Code, region: str) -> None:
-    """The rules for a function's layers. Raises `AwsFault`."""
+def _check_layers(plane: Plane, settings: Mapping[str, Json], code: Code, call: Call, *, are_new: bool) -> None:
+    """The rules for a function's layers. Raises `AwsFault`.
+
+    Those it has keep working when they are deleted, or the permission to use them is taken back: it is new ones that
+    have to be there. https://docs.aws.amazon.com/lambda/latest/dg/adding-layers.html
+    """
+    region = call.region
     seen: dict[str, str] = {}
     unzipped = code.unzipped
     for arn in settings.get("Layers", ()):
+        if are_new:
+            check_usable(plane, arn, account=call.account, region=region)
         parts = str(arn).split(":")
         if parts[3] != region:
             text = f"Layers are not in the same region as the function. Layers are expected to be in region {region}."
             raise invalid(text)
-        layer = plane.layer_version(arn)
+        layer = plane.layer_version(arn, with_deleted=not are_new)
         if layer is None:
             raise invalid(f"Layer version {arn} does not exist.")
         base = arn.rpartition(":")[0]

@@ -8,7 +8,11 @@ import attrs
 
 from lambdaform.local.lambda_.naming import LATEST
 from lambdaform.local.lambda_.plane import Plane, invalid, qualified
+from lambdaform.local.lambda_.values import Function
 from lambdaform.local.ports import Call, Json
+
+_LATEST_PUBLISHED = "$LATEST.PUBLISHED"
+"""The version of managed instances that follows the newest published one; here there is nothing behind it."""
 
 
 async def get_function_recursion_config(plane: Plane, call: Call) -> Mapping[str, Json]:
@@ -47,7 +51,7 @@ async def put_runtime_management_config(plane: Plane, call: Call) -> Mapping[str
 
 async def get_function_scaling_config(plane: Plane, call: Call) -> Mapping[str, Json]:
     """The bounds for managed instances."""
-    function, qualifier = plane.function(call)
+    function, qualifier = _scaled(plane, call)
     config = function.scaling.get(qualifier or LATEST)
     arn = qualified(call.account, call.region, function.name, qualifier)
     return {"FunctionArn": arn, "AppliedFunctionScalingConfig": config, "RequestedFunctionScalingConfig": config}
@@ -55,7 +59,15 @@ async def get_function_scaling_config(plane: Plane, call: Call) -> Mapping[str, 
 
 async def put_function_scaling_config(plane: Plane, call: Call) -> Mapping[str, Json]:
     """Set the bounds for managed instances."""
-    function, qualifier = plane.function(call)
+    function, qualifier = _scaled(plane, call)
     config: Mapping[str, int] = call.params.get("FunctionScalingConfig", {})
     plane.store.put(attrs.evolve(function, scaling={**function.scaling, qualifier or LATEST: config}))
     return {"FunctionState": function.latest.state}
+
+
+def _scaled(plane: Plane, call: Call) -> tuple[Function, str | None]:
+    """The function whose bounds a call is about, and the qualifier, which there is. Raises `AwsFault`."""
+    function, qualifier = plane.function(call)
+    if qualifier != _LATEST_PUBLISHED:
+        plane.resolve(function, qualifier)
+    return function, qualifier

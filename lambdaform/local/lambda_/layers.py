@@ -1,9 +1,15 @@
-"""Layers, their versions and permissions. https://docs.aws.amazon.com/lambda/latest/dg/chapter-layers.html"""
+"""Layers, their versions and permissions. https://docs.aws.amazon.com/lambda/latest/dg/chapter-layers.html
+
+A layer may be named by its ARN, which says whose it is. Another account's layer version can be read and used once a
+permission on it allows that, and never be changed or listed.
+https://docs.aws.amazon.com/lambda/latest/dg/permissions-layer-cross-account.html
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import cast
 
 import attrs
 
@@ -12,13 +18,14 @@ from lambdaform.local.lambda_.listing import listing
 from lambdaform.local.lambda_.naming import layer_arn
 from lambdaform.local.lambda_.permissions import make_statement
 from lambdaform.local.lambda_.plane import Plane, check_revision, conflict, invalid, resource_missing
+from lambdaform.local.lambda_.store import Key
 from lambdaform.local.lambda_.values import Layer, LayerVersion, Policy
 from lambdaform.local.ports import AwsFault, Call, Json
 
 
 async def publish_layer_version(plane: Plane, call: Call) -> Mapping[str, Json]:
     """A new version of a layer, always with a new number."""
-    layer = _layer(plane, call) or Layer(call.account, call.region, _name(call))
+    layer = _layer(plane, call) or Layer(*_own(call))
     content: Mapping[str, Json] = call.params["Content"]
     if "ZipFile" in content:
         data: bytes = content["ZipFile"]
@@ -47,18 +54,14 @@ async def publish_layer_version(plane: Plane, call: Call) -> Mapping[str, Json]:
 
 async def get_layer_version(plane: Plane, call: Call) -> Mapping[str, Json]:
     """One version of a layer, with where its content is."""
-    layer, version = _version(plane, call)
-    return _with_content(call, layer, version)
+    account, region, name = _named(call)
+    number = _number(call)
+    return _read(plane, call, f"{layer_arn(account, region, name)}:{number}")
 
 
 async def get_layer_version_by_arn(plane: Plane, call: Call) -> Mapping[str, Json]:
     """The same, found by its ARN."""
-    arn: str = call.params["Arn"]
-    version = plane.layer_version(arn)
-    if version is None:
-        raise resource_missing()
-    *_, region, account, _kind, name, _number = arn.split(":")
-    return _with_content(call, Layer(account, region, name), version)
+    return _read(plane, call, call.params["Arn"])
 
 
 async def list_layers(plane: Plane, call: Call) -> Mapping[str, Json]:
@@ -87,10 +90,8 @@ async def list_layer_versions(plane: Plane, call: Call) -> Mapping[str, Json]:
 
 async def delete_layer_version(plane: Plane, call: Call) -> Mapping[str, Json]:
     """Take a version out of sight; functions that use it keep it."""
-    number: int = call.params["VersionNumber"]
-    if number < 1:
-        raise invalid("Layer Version Cannot be less than 1")
     layer = _layer(plane, call)
+    number = _number(call)
     if layer is not None and number in layer.versions:
         plane.store.put_layer(
             attrs.evolve(
@@ -146,8 +147,68 @@ async def get_layer_version_policy(plane: Plane, call: Call) -> Mapping[str, Jso
     return {"Policy": json.dumps(document, separators=(",", ":")), "RevisionId": version.policy.revision}
 
 
-def _name(call: Call) -> str:
-    return str(call.params["LayerName"]).rpartition(":layer:")[2]
+def check_usable(plane: Plane, arn: str, *, account: str, region: str) -> None:
+    """Refuse another account's layer version that an account may not use in a Region. Raises `AwsFault`."""
+    where, owner = arn.split(":")[3:5]
+    if owner in (account, ""):  # AWS's own are nobody's; there are none here
+        return
+    # One in another Region has no policy in this, so it is refused for that. A deleted one keeps its policy.
+    version = plane.layer_version(arn, with_deleted=True) if where == region else None
+    if version is None or version.policy is None or not _lets_in(version.policy, account):
+        raise _denied(account, "GetLayerVersion", arn)
+
+
+def _lets_in(policy: Policy, account: str) -> bool:
+    """Whether a layer version's policy names an account, or everybody.
+
+    An OrganizationId keeps nobody out: which organization an account is in is not known here.
+    """
+    for statement in policy.statements.values():
+        who = statement["Principal"]
+        if who == "*" or cast("Mapping[str, str]", who).get("AWS", "").split(":")[4:5] == [account]:
+            return True
+    return False
+
+
+def _denied(account: str, action: str, resource: str) -> AwsFault:
+    """What IAM answers for a resource of another account that has no policy for it."""
+    text = (
+        f"User: arn:aws:iam::{account}:root is not authorized to perform: lambda:{action} on resource: {resource} "
+        f"because no resource-based policy allows the lambda:{action} action"
+    )
+    return AwsFault("AccessDeniedException", text, status=403, type=None)
+
+
+def _check_region(region: str, call: Call) -> None:
+    if region != call.region:
+        text = f"Layers from '{region}' are not reachable in this region ('{call.region}')"
+        raise AwsFault("ResourceNotFoundException", text, status=404)
+
+
+def _named(call: Call) -> Key:
+    """The layer that a LayerName stands for, which may be an ARN."""
+    text: str = call.params["LayerName"]
+    if not text.startswith("arn:"):
+        return call.account, call.region, text
+    *_, region, account, _kind, name = text.split(":")
+    return account, region, name
+
+
+def _own(call: Call) -> Key:
+    """The layer a call changes or lists: one of the caller's own in this Region. Raises `AwsFault`."""
+    account, region, name = _named(call)
+    if account != call.account:
+        arn, number = layer_arn(account, region, name), call.params.get("VersionNumber")
+        raise _denied(call.account, call.operation, arn if number is None else f"{arn}:{number}")
+    _check_region(region, call)
+    return account, region, name
+
+
+def _number(call: Call) -> int:
+    number: int = call.params["VersionNumber"]
+    if number < 1:
+        raise invalid("Layer Version Cannot be less than 1")
+    return number
 
 
 def _arn(layer: Layer) -> str:
@@ -155,14 +216,25 @@ def _arn(layer: Layer) -> str:
 
 
 def _layer(plane: Plane, call: Call) -> Layer | None:
-    return plane.store.layers.get((call.account, call.region, _name(call)))
+    return plane.store.layers.get(_own(call))
+
+
+def _read(plane: Plane, call: Call, arn: str) -> Mapping[str, Json]:
+    """A layer version as its readers see it. Raises `AwsFault`."""
+    *_, region, account, kind, name, _number = arn.split(":")
+    if kind != "layer":
+        raise resource_missing()  # one of AWS's own
+    check_usable(plane, arn, account=call.account, region=call.region)
+    _check_region(region, call)
+    version = plane.layer_version(arn)
+    if version is None:
+        raise resource_missing()
+    return _with_content(call, Layer(account, region, name), version)
 
 
 def _version(plane: Plane, call: Call) -> tuple[Layer, LayerVersion]:
-    number: int = call.params["VersionNumber"]
-    if number < 1:
-        raise invalid("Layer Version Cannot be less than 1")
     layer = _layer(plane, call)
+    number = _number(call)
     version = layer.versions.get(number) if layer is not None else None
     if layer is None or version is None:
         raise resource_missing()

@@ -32,10 +32,7 @@ async def create_event_source_mapping(plane: Plane, call: Call) -> Mapping[str, 
     function_arn = _function(plane, call)
     plane.pollers.validate(source, {**params, "FunctionName": function_arn}, region=call.region)
     await plane.pollers.check_source(source, region=call.region)
-    place = place_of(source, params)
-    for other in plane.store.mappings.values():
-        if place_of(other.source_arn, other.settings) == place and other.function_arn == function_arn:
-            raise conflict(_duplicate(other))
+    _check_only(plane, place_of(source, params), function_arn)
     check_tags(params.get("Tags", {}))
     uuid = plane.ids.uuid()
     given = {key: value for key, value in params.items() if key not in _NOT_SETTINGS}
@@ -86,6 +83,8 @@ async def update_event_source_mapping(plane: Plane, call: Call) -> Mapping[str, 
     plane.pollers.validate(
         mapping.source_arn, {**checked, **given, "FunctionName": function_arn}, region=mapping.region
     )
+    if function_arn != mapping.function_arn:
+        _check_only(plane, place_of(mapping.source_arn, settings), function_arn)
     changed = attrs.evolve(
         mapping,
         function_arn=function_arn,
@@ -151,7 +150,8 @@ def _function(plane: Plane, call: Call) -> str:
     function = plane.find(reference)
     if function is None:
         raise invalid("Function does not exist")
-    plane.resolve(function, reference.qualifier)
+    if plane.resolve(function, reference.qualifier).is_per_tenant:
+        raise invalid("Event source mappings are not supported for functions with tenant isolation.")
     return reference.arn
 
 
@@ -167,6 +167,13 @@ def _listed(described: dict[str, Json]) -> dict[str, Json]:
     if described.get("KMSKeyArn"):
         described.pop("FilterCriteria", None)
     return described
+
+
+def _check_only(plane: Plane, place: tuple[object, ...], function_arn: str) -> None:
+    """Raise `AwsFault` 409 when there is a mapping of what is read to a function already."""
+    for other in plane.store.mappings.values():
+        if place_of(other.source_arn, other.settings) == place and other.function_arn == function_arn:
+            raise conflict(_duplicate(other))
 
 
 def _duplicate(other: SourceMapping) -> str:

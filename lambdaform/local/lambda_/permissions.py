@@ -38,7 +38,7 @@ async def add_permission(plane: Plane, call: Call) -> Mapping[str, Json]:
     if qualifier == LATEST:
         raise invalid("We currently do not support adding policies for $LATEST.")
     policy = function.policies.get(qualifier or "", Policy({}, ""))
-    check_revision(call.params.get("RevisionId"), policy.revision or _revision(function, qualifier))
+    check_revision(call.params.get("RevisionId"), policy.revision or _revision(function, qualifier), of="GetPolicy")
     sid = call.params["StatementId"]
     if sid in policy.statements:
         raise conflict(
@@ -62,7 +62,7 @@ async def remove_permission(plane: Plane, call: Call) -> Mapping[str, Json]:
     if policy is None:
         text = "No policy is associated with the given resource."
         raise AwsFault("ResourceNotFoundException", text, status=404)
-    check_revision(call.params.get("RevisionId"), policy.revision)
+    check_revision(call.params.get("RevisionId"), policy.revision, of="GetPolicy")
     sid = call.params["StatementId"]
     if sid not in policy.statements:
         text = f"Statement {sid} is not found in resource policy."

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import attrs
 
 from lambdaform.local.lambda_.listing import listing
-from lambdaform.local.lambda_.plane import Plane, conflict
-from lambdaform.local.lambda_.tags import check_tags
+from lambdaform.local.lambda_.plane import Plane, conflict, invalid
+from lambdaform.local.lambda_.tags import check_tags, find_config
 from lambdaform.local.lambda_.values import SigningConfig
 from lambdaform.local.ports import AwsFault, Call, Json
 
@@ -76,7 +76,7 @@ async def list_functions_by_code_signing_config(plane: Plane, call: Call) -> Map
 async def put_function_code_signing_config(plane: Plane, call: Call) -> Mapping[str, Json]:
     """Attach a configuration to a function."""
     function, _ = plane.function(call)
-    config = _config(plane, call)
+    config = check_attached(plane, call, function.latest.settings["PackageType"])
     plane.store.put(attrs.evolve(function, signing_config=config.arn))
     return {"CodeSigningConfigArn": config.arn, "FunctionName": function.name}
 
@@ -84,6 +84,7 @@ async def put_function_code_signing_config(plane: Plane, call: Call) -> Mapping[
 async def get_function_code_signing_config(plane: Plane, call: Call) -> Mapping[str, Json]:
     """The function's configuration; nothing when it has none."""
     function, _ = plane.function(call)
+    _check_package(function.latest.settings["PackageType"])
     if function.signing_config is None:
         return {}
     return {"CodeSigningConfigArn": function.signing_config, "FunctionName": function.name}
@@ -96,16 +97,28 @@ async def delete_function_code_signing_config(plane: Plane, call: Call) -> Mappi
     return {}
 
 
+def check_attached(plane: Plane, call: Call, package: str) -> SigningConfig:
+    """The configuration that a function of a package type is to have. Raises `AwsFault`."""
+    _check_package(package)
+    config = find_config(plane, call, call.params["CodeSigningConfigArn"])
+    if config is None:
+        text = (
+            "The code signing configuration cannot be found. "
+            f"Check that the provided configuration is not deleted: {call.params['CodeSigningConfigArn']}."
+        )
+        raise AwsFault("CodeSigningConfigNotFoundException", text, status=404)
+    return config
+
+
+def _check_package(package: str) -> None:
+    if package == "Image":
+        raise invalid("Code signing is not supported for functions created with container images.")
+
+
 def _config(plane: Plane, call: Call) -> SigningConfig:
     arn: str = call.params["CodeSigningConfigArn"]
-    config = plane.store.signing.get(arn)
+    config = find_config(plane, call, arn)
     if config is None:
-        if call.operation == "PutFunctionCodeSigningConfig":
-            text = (
-                "The code signing configuration cannot be found. "
-                "Check that the provided configuration is not deleted: " + arn + "."
-            )
-            raise AwsFault("CodeSigningConfigNotFoundException", text, status=404)
         text = f"The Lambda code signing configuration {arn} can not be found."
         raise AwsFault("ResourceNotFoundException", text, status=404)
     return config

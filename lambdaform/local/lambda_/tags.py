@@ -8,6 +8,7 @@ import attrs
 
 from lambdaform.local.lambda_.naming import refer
 from lambdaform.local.lambda_.plane import Plane, function_missing, invalid, resource_missing
+from lambdaform.local.lambda_.values import SigningConfig
 from lambdaform.local.ports import Call, Json
 
 MOST_TAGS = 50
@@ -45,14 +46,22 @@ async def list_tags(plane: Plane, call: Call) -> Mapping[str, Json]:
     return {"Tags": dict(_tags(plane, call)[0])}
 
 
+def find_config(plane: Plane, call: Call, arn: str) -> SigningConfig | None:
+    """A code signing configuration of the caller's account and Region, by its ARN."""
+    is_own = arn.split(":")[3:5] == [call.region, call.account]
+    return plane.store.signing.get(arn) if is_own else None
+
+
 def _tags(plane: Plane, call: Call) -> tuple[Mapping[str, str], Callable[[Mapping[str, str]], None]]:
     """The tags of a resource, and how to replace them. Raises `AwsFault`."""
     arn: str = call.params["Resource"]
     store = plane.store
-    kind, _, name = arn.split(":", 5)[5].partition(":")
+    *_, region, account, resource = arn.split(":", 5)
+    kind, _, name = resource.partition(":")
     if kind == "event-source-mapping":
         mapping = store.mappings.get(name)
-        if mapping is None:
+        own = (call.account, call.region)
+        if mapping is None or not own == (account, region) == (mapping.account, mapping.region):
             raise resource_missing()
 
         def put_mapping(tags: Mapping[str, str]) -> None:
@@ -60,7 +69,7 @@ def _tags(plane: Plane, call: Call) -> tuple[Mapping[str, str], Callable[[Mappin
 
         return mapping.tags, put_mapping
     if kind == "code-signing-config":
-        config = store.signing.get(arn)
+        config = find_config(plane, call, arn)
         if config is None:
             raise resource_missing()
 
@@ -68,6 +77,8 @@ def _tags(plane: Plane, call: Call) -> tuple[Mapping[str, str], Callable[[Mappin
             store.signing[arn] = attrs.evolve(config, tags=tags)
 
         return config.tags, put_config
+    if kind != "function":
+        raise resource_missing()
     reference = refer(arn, None, account=call.account, region=call.region)
     if reference.qualifier is not None:
         raise invalid("Tags on function aliases and versions are not supported. Please specify a function ARN.")

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from lambdaform.local.delivery import service_of
 from lambdaform.local.event_sources import GROUPS, POLLERS, RETRIES, TAKES, Kind
+from lambdaform.local.pollers.sources import seconds
 from lambdaform.local.ports import AwsFault, Json
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_SourceAccessConfiguration.html
@@ -38,7 +40,7 @@ _ACCESS_WITH = {
 }
 
 
-def check_settings(kind: Kind, arn: str, settings: Mapping[str, Json]) -> None:
+def check_settings(kind: Kind, arn: str, settings: Mapping[str, Json], *, now: float) -> None:
     """Refuse settings that a kind of source does not take, or not together. Raises `AwsFault`."""
     for name, value in settings.items():
         if name not in TAKES[kind] and not _is_nothing(value):
@@ -47,18 +49,19 @@ def check_settings(kind: Kind, arn: str, settings: Mapping[str, Json]) -> None:
     age = settings.get("MaximumRecordAgeInSeconds")
     if age is not None and -1 < age < 60:
         raise invalid("MaximumRecordAgeInSeconds must be -1, or at least 60.")  # the rule is AWS's, the words are not
+    _check_destinations(kind, settings)
     match kind:
         case "sqs":
             _check_queue(arn, settings)
         case "kinesis" | "dynamodb":
-            _check_stream(kind, arn, settings)
+            _check_stream(kind, arn, settings, now)
         case "msk" | "kafka":
-            _check_kafka(kind, settings)
+            _check_kafka(kind, settings, now)
         case "mq":
             _check_named(settings, "Queues", "queues")
             _check_access(settings, _MQ_ACCESS, needs="BASIC_AUTH")
         case "documentdb":
-            _check_start(settings)
+            _check_start(settings, now)
             if not cast(Mapping[str, Any], settings.get("DocumentDBEventSourceConfig") or {}).get("DatabaseName"):
                 raise _missing("databaseName")
             _check_access(settings, _DOCUMENTDB_ACCESS, needs="BASIC_AUTH")
@@ -108,16 +111,32 @@ def _check_queue(arn: str, settings: Mapping[str, Json]) -> None:
         raise invalid("Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10")
 
 
-def _check_stream(kind: Kind, arn: str, settings: Mapping[str, Json]) -> None:
-    _check_start(settings)
-    if settings["StartingPosition"] == "AT_TIMESTAMP" and kind == "dynamodb":
+def _check_destinations(kind: Kind, settings: Mapping[str, Json]) -> None:
+    """There are some for what failed only, and of fewer kinds than those of asynchronous invocations.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_OnFailure.html
+    """
+    config = cast(Mapping[str, Mapping[str, str]], settings.get("DestinationConfig") or {})
+    if (config.get("OnSuccess") or {}).get("Destination"):
+        raise unsupported("DestinationConfig")
+    failed = (config.get("OnFailure") or {}).get("Destination", "")
+    is_topic = failed.startswith("kafka://") and kind in GROUPS
+    if failed and not is_topic and service_of(failed) not in ("sqs", "sns", "s3"):
+        # The rule is AWS's, and so are the words, but of asynchronous invocations.
+        shown = f"DestinationConfig(onSuccess=null, onFailure=OnFailure(destination={failed}))"
+        raise invalid(f"The provided destination config {shown} is invalid.")
+
+
+def _check_stream(kind: Kind, arn: str, settings: Mapping[str, Json], now: float) -> None:
+    if settings.get("StartingPosition") == "AT_TIMESTAMP" and kind == "dynamodb":
         raise invalid(f"Unsupported starting position for arn type: {arn}")
+    _check_start(settings, now)
     if settings.get("TumblingWindowInSeconds") and int(settings.get("ParallelizationFactor") or 1) > 1:
         # That it is refused is known, AWS's words are not.
         raise invalid("ParallelizationFactor must be 1 when TumblingWindowInSeconds is set.")
 
 
-def _check_kafka(kind: Kind, settings: Mapping[str, Json]) -> None:
+def _check_kafka(kind: Kind, settings: Mapping[str, Json], now: float) -> None:
     config = cast(Mapping[str, Any], settings.get(GROUPS[kind]) or {})
     if kind == "kafka":
         source = cast(Mapping[str, Any], settings["SelfManagedEventSource"])
@@ -134,7 +153,7 @@ def _check_kafka(kind: Kind, settings: Mapping[str, Json]) -> None:
         if settings.get("MaximumRetryAttempts") == -1:
             raise unsupported("MaximumRetryAttempts")
     else:
-        _check_start(settings)
+        _check_start(settings, now)
     if not settings.get("ProvisionedPollerConfig"):
         for name in sorted(RETRIES):
             if not _is_nothing(settings.get(name)) and settings[name] != []:
@@ -170,9 +189,14 @@ def _missing(name: str) -> AwsFault:
     return invalid(f"Required '{name}' parameter is missing.")
 
 
-def _check_start(settings: Mapping[str, Json]) -> None:
+def _check_start(settings: Mapping[str, Json], now: float) -> None:
     if settings.get("StartingPosition") is None:
         raise invalid(
             "1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: "
             "Member must not be null."
         )
+    moment = settings.get("StartingPositionTimestamp")
+    if moment is None and settings["StartingPosition"] == "AT_TIMESTAMP":
+        raise invalid("Need to specify a timestamp")
+    if moment is not None and seconds(moment) > now:
+        raise invalid("StartingPositionTimestamp cannot be in the future.")  # the rule is AWS's, the words are not
