@@ -31,11 +31,11 @@ from lambdaform.local.folders import PrivateFolder, remove_abandoned
 from lambdaform.local.http import Server, answering
 from lambdaform.local.lambda_ import concurrency, snap_start
 from lambdaform.local.lambda_.anticipation import Anticipation
+from lambdaform.local.lambda_.blueprint import Blueprint
 from lambdaform.local.lambda_.blueprints import Blueprints
 from lambdaform.local.lambda_.busy_poll import LEAST_PROCESSORS, BusyPoll
 from lambdaform.local.lambda_.code import CodeStore
 from lambdaform.local.lambda_.cpu import Shares, processors
-from lambdaform.local.lambda_.environment import Blueprint
 from lambdaform.local.lambda_.express import Express
 from lambdaform.local.lambda_.functions import became_active
 from lambdaform.local.lambda_.invoking import Invoking

@@ -14,20 +14,19 @@ import math
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 
 from lambdaform.local.faults import Strike
-from lambdaform.local.http import Connection, Request
 from lambdaform.local.lambda_ import platform_log
 from lambdaform.local.lambda_.blueprint import Blueprint, LogWriter
-from lambdaform.local.lambda_.company import Company
 from lambdaform.local.lambda_.cpu import Shares
 from lambdaform.local.lambda_.endings import (
     Answer,
     Ending,
     FailedInit,
+    Failure,
     Hurried,
     Turn,
     answer_of,
@@ -35,18 +34,14 @@ from lambdaform.local.lambda_.endings import (
     failure_of,
 )
 from lambdaform.local.lambda_.invocation import Invocation, Start
-from lambdaform.local.lambda_.metadata import Metadata
 from lambdaform.local.lambda_.phases import RESTORE_LIMIT, Phase, Phases, init_limit
-from lambdaform.local.lambda_.processes import Process, Starter
-from lambdaform.local.lambda_.runtime_api import Event, Reply, RuntimeApi
-from lambdaform.local.lambda_.sandbox import Sandbox
+from lambdaform.local.lambda_.processes import Starter
+from lambdaform.local.lambda_.runtime import Initialization, Runtime
+from lambdaform.local.lambda_.runtime_api import Event, Reply
 from lambdaform.local.lambda_.snapshots import Copies
 from lambdaform.local.lambda_.tail import Tail
 from lambdaform.local.lambda_.telling import Teller
 from lambdaform.local.lambda_.turns import Turns
-
-Initialization = Literal["on-demand", "provisioned-concurrency", "snap-start"]
-"""The values of AWS_LAMBDA_INITIALIZATION_TYPE that there are here."""
 
 
 class Environment:
@@ -80,26 +75,24 @@ class Environment:
         self._work = work
         self._rested = rested
         """Told when its process has asked for its next event."""
-        self._sandbox = Sandbox(
+        self._loop = asyncio.get_running_loop()
+        self._turns = Turns(self._look, blueprint.memory_size * 1024 * 1024)
+        self._runtime = Runtime(
             blueprint,
+            listener=self,
+            turns=self._turns,
+            log=self._log,
+            take_line=self._teller.function,
             spawner=spawner,
             parent_folder=parent_folder,
-            take_line=self._teller.function,
-            on_exit=self._exited,
-            take_extension_line=self._log.extension,
+            stream=stream,
+            initialization=initialization,
             shares=shares,
             linger=linger,
-            on_extension_exit=self._extension_exited,
         )
-        self._loop = asyncio.get_running_loop()
-        self._api: RuntimeApi | None = None
-        self._metadata = Metadata(blueprint.environ["AWS_REGION"])
-        self._company: Company | None = None
-        """The extensions, where there are any."""
-        self._is_initialising = False
+        self._sandbox = self._runtime.sandbox
         self.gone: asyncio.Future[None] = self._loop.create_future()
         """Done when nothing of it is left after it was retired."""
-        self._turns = Turns(self._look, blueprint.memory_size * 1024 * 1024)
         self._invocation: Invocation | None = None
         """The one at work, or the last."""
         self._reply: Reply | None = None
@@ -111,24 +104,18 @@ class Environment:
         self._restored_at = 0.0
         self._restore_limit = restore_limit
         self._limiting: asyncio.TimerHandle | None = None
-        self._preparation: asyncio.Future[None] | None = None
-        """Done when the process that was made ahead is there, or could not be started."""
-        self.copies: Copies | None = None
-        """What environments are restored from, where this one is a snapshot."""
-        self._source: Copies | None = None
-        """What this one is restored from, where it is."""
 
     # What the Runtime API tells
 
     def on_next(self) -> None:
-        if self._company is not None:
+        if self._runtime.company is not None:
             self._is_settling = False
-            if self._is_initialising:
+            if self._runtime.is_initialising:
                 self._teller.init_is_done()
             elif self._invocation is not None:
                 self._invocation.asked = time.monotonic()
                 self._teller.is_done(self._invocation)
-            self._check()
+            self._runtime.check()
             return
         if self._is_settling and not self._turns.is_open:
             self._sandbox.rest()
@@ -155,11 +142,11 @@ class Environment:
     def on_restore_next(self) -> None:
         if self.copies is not None:
             self._turns.resolve("snapshot")
-        elif self._api is not None:
+        elif self._runtime.api is not None:
             self._restored_at = time.monotonic()
             expire = functools.partial(self._turns.resolve, "timeout", of=self._turns.current)
             self._limiting = self._loop.call_later(self._restore_limit, expire)
-            self._api.restored()
+            self._runtime.api.restored()
 
     def on_restore_error(self, reply: Reply) -> None:
         self._reply = reply
@@ -174,20 +161,12 @@ class Environment:
     @property
     def is_ready(self) -> bool:
         """Whether a process is initialised and waiting."""
-        return self._sandbox.is_running and self._preparation is None
+        return self._runtime.is_ready
 
     @property
     def is_at_hand(self) -> bool:
         """Whether nothing has to be waited for before the next event: a process waits for it, without extensions."""
-        process = self._sandbox.process
-        return (
-            self.phases.current == "ready"
-            and not self._is_settling
-            and self._company is None
-            and self._preparation is None
-            and process is not None
-            and not process.exited.done()
-        )
+        return self.phases.current == "ready" and not self._is_settling and self._runtime.is_alone
 
     @property
     def is_to_be_restored(self) -> bool:
@@ -201,19 +180,18 @@ class Environment:
         return process.pid if process is not None and self.is_ready else None
 
     @property
+    def copies(self) -> Copies | None:
+        """What environments are restored from, where this one is a snapshot."""
+        return self._runtime.copies
+
+    @property
     def is_retired(self) -> bool:
         """Whether it was told to end."""
         return self._is_retired
 
     async def prepare(self) -> None:
         """Have a process that waits, with nothing of the function's loaded yet, until `invoke` or `initialise`."""
-        preparation = self._preparation = self._loop.create_future()
-        try:
-            await self._launch(is_held=True)
-        except OSError:
-            self._drop_process()  # who needs it tries again, and hears why not
-        finally:
-            preparation.set_result(None)
+        await self._runtime.prepare()
         if self._is_retired:
             self._drop_process()
             self._sandbox.remove()
@@ -222,12 +200,12 @@ class Environment:
         """INIT ahead of any event, as provisioned concurrency does. False when it failed; the reason is in the log."""
         failure = await self._first_init()
         if failure is None and not self._is_retired:
-            self._rest()
+            self._runtime.rest()
         return failure is None
 
     async def become_snapshot(self) -> Environment | FailedInit:
         """INIT with the hooks before a snapshot; from then on it serves nothing. What went wrong, if it did."""
-        copies = self.copies = Copies(self._on_told)
+        copies = self._runtime.copies = Copies(self._on_told)
         failure = await self._first_init()
         if failure is not None:
             self.retire()
@@ -241,7 +219,7 @@ class Environment:
     async def restore(self, snapshot: Environment) -> Turn | None:
         """Come out of a snapshot, with the hooks after it, instead of INIT. Returns what went wrong."""
         self._is_fresh = False
-        self._source = snapshot.copies
+        self._runtime.source = snapshot.copies
         self._enter("restore")
         self._teller.restore_begins()
         begun = time.monotonic()
@@ -250,9 +228,9 @@ class Environment:
         try:
             turn = await self._start_process(limit)
         except OSError:
-            if self._source is None:
+            if self._runtime.source is None:
                 raise
-            self._source = None
+            self._runtime.source = None
             turn = await self._start_process(limit)
         duration = self._since(begun) * 1000
         if self._limiting is not None:
@@ -278,7 +256,7 @@ class Environment:
                 self._drop_process()
         was_cold = self.served == 0 and self._is_fresh
         self.served += 1
-        again = not self.is_ready or (self._company is not None and self._company.failure is not None)
+        again = not self.is_ready or self._failure is not None
         if again and self._is_fresh:
             again = await self._first_init() is not None
         invocation = self._begin(event, timeout, was_cold)
@@ -301,13 +279,11 @@ class Environment:
 
         `now` is on the local AWS's clock.
         """
-        assert self._api is not None
         self._sandbox.wake()
         invocation = self._invocation = Invocation(event, timeout, now, False)
         self._reply = None
         self._turns.begin()
-        self._sandbox.hold_to_share()
-        self._api.deliver(event, deadline_ms=int((time.time() + timeout) * 1000))
+        self._runtime.deliver(event, deadline_ms=int((time.time() + timeout) * 1000))
         return invocation
 
     def start(self, invocation: Invocation, hurried: Hurried) -> None:
@@ -369,9 +345,7 @@ class Environment:
     def _wake(self) -> None:
         self._teller.catch_up()
         self._log.clear()
-        self._sandbox.wake()
-        if self._company is not None:
-            self._company.resume()
+        self._runtime.wake()
 
     def _begin(self, event: Event, timeout: float, was_cold: bool) -> Invocation:
         self._enter("invoke")
@@ -382,12 +356,7 @@ class Environment:
 
     def _deliver(self, invocation: Invocation) -> None:
         """Hand the event to the process."""
-        assert self._api is not None
-        deadline_ms = int((time.time() + invocation.left) * 1000)
-        self._sandbox.hold_to_share()
-        if self._company is not None:
-            self._company.invoke(invocation.event, deadline_ms=deadline_ms)
-        self._api.deliver(invocation.event, deadline_ms=deadline_ms)
+        self._runtime.deliver(invocation.event, deadline_ms=int((time.time() + invocation.left) * 1000))
 
     def _strike(self, strike: Strike, invocation: Invocation) -> None:
         """Let a declared fault happen."""
@@ -406,20 +375,20 @@ class Environment:
         """
         if self._is_retired:
             return
-        self._is_retired = True
+        self._is_retired = self._runtime.is_unwanted = True
         self._teller.catch_up()
         is_at_rest = self.phases.current == "ready" and not at_once
         self.phases.move("shutdown")
         if self.copies is not None:
             self.copies.close(self._remove)  # environments that came from it end before it does
-        elif is_at_rest and self._company is not None and self._company.budget:
-            self._work(self._retire_gently(self._company))
+        elif is_at_rest and self._runtime.company is not None and self._runtime.company.budget:
+            self._work(self._retire_gently())
         else:
             self._remove()
 
-    async def _retire_gently(self, company: Company) -> None:
+    async def _retire_gently(self) -> None:
         try:
-            await company.shut_down(self._sandbox, "SPINDOWN")
+            await self._runtime.shut_down("SPINDOWN")
         finally:
             self._remove()
 
@@ -466,78 +435,11 @@ class Environment:
         if turn in ("ready", "snapshot", "timeout"):
             self._teller.init_ends("timeout" if turn == "timeout" else "success", None, duration=duration)
         else:
-            failure = self._company.failure if self._company is not None else None
-            self._teller.init_ends("error", error_type_of(turn, self._reply, failure), duration=duration)
+            self._teller.init_ends("error", error_type_of(turn, self._reply, self._failure), duration=duration)
 
     async def _start_process(self, limit: float) -> Turn:
-        """Start a process and wait until it asks for its first event, fails, or `limit` seconds have passed."""
-        preparation, self._preparation = self._preparation, None
-        if preparation is not None:
-            await asyncio.shield(preparation)
-        is_prepared = preparation is not None and self._sandbox.is_running
-        if not is_prepared:
-            self._drop_process()
-        blueprint = self.blueprint
-        if blueprint.launch.flaw is not None:
-            self._turns.resolve("unstartable")
-            return "unstartable"
-        self._reply = None
-        self._turns.begin()
-        self._is_initialising = True
-        if blueprint.extensions:
-            self._company = Company(blueprint, self._log, self._check)
-        if is_prepared:
-            self._sandbox.begin()
-        else:
-            await self._launch()
-        if self._is_retired:
-            self._sandbox.kill()
-        company = self._company
-        turn = await (company.assemble(self._sandbox, self._turns, limit) if company else self._turns.wait(limit))
-        self._is_initialising = False
-        if self._company is not None:
-            self._company.close()
-            self._sandbox.drain()
-            self._company.tell()
-            if self._company.is_empty:
-                self._company = None
-        return turn
-
-    async def _launch(self, *, is_held: bool = False) -> None:
-        """Start a process, which waits with the function's code where it `is_held`. Raises `OSError`."""
-        self._api = RuntimeApi(self, others=self._take)
-        address = await self._api.start()
-        environ: dict[str, str] = {
-            "AWS_LAMBDA_INITIALIZATION_TYPE": self.initialization,
-            "AWS_LAMBDA_RUNTIME_API": address,
-            "AWS_LAMBDA_METADATA_API": address,
-            "AWS_LAMBDA_METADATA_TOKEN": self._metadata.token,
-        }
-        if self.initialization != "snap-start":  # a snapshot cannot know in which environments it will be restored
-            environ["AWS_LAMBDA_LOG_STREAM_NAME"] = self.stream
-        if self.copies is not None:
-            # What runs beside the runtime cannot be copied with it.
-            channel = self.copies.theirs.fileno() if not self.blueprint.extensions else None
-            await self._sandbox.start(environ, channel=channel)
-            self.copies.theirs.close()
-        else:
-            source = self._source if self._source is not None and self._source.flaw is None else None
-            await self._sandbox.start(environ, starter=source, is_held=is_held)
-
-    def _take(self, connection: Connection, request: Request) -> bool:
-        """Answer what is asked beside the Runtime API. Internal extensions are known of only when they register."""
-        if self._metadata.take(connection, request):
-            return True
-        company = self._company
-        if company is None:
-            if not Company.is_asked_by(request):
-                return False
-            company = Company(self.blueprint, self._log, self._check)
-            if self._is_initialising:
-                self._company = company
-            else:
-                company.close()
-        return company.take(connection, request)
+        self._reply, self._is_settling = None, False
+        return await self._runtime.start(limit)
 
     # INVOKE
 
@@ -552,7 +454,7 @@ class Environment:
             turn = "ready"  # it answered and left: the answer counts
         answer = self._answer(invocation, turn)
         report = self._report(invocation, answer, took)
-        if self._company is not None:
+        if self._runtime.company is not None:
             ending = invocation.ending(answer, report, log=self._log.text())
             return attrs.evolve(ending, rest=self._finish(invocation, turn, answer))
         self._close(invocation, turn, report)
@@ -572,7 +474,7 @@ class Environment:
         is_whole = turn == "ready"
         if turn in ("ready", "too-large"):
             self._turns.begin()
-            self._check()
+            self._runtime.check()
             if not self.is_ready:
                 self._turns.resolve("exited")
             following = await self._turns.wait(invocation.left)
@@ -587,7 +489,7 @@ class Environment:
         report = self._report(invocation, answer, took)
         self._close(invocation, turn, attrs.evolve(report, spans=(overhead,) if overhead is not None else ()))
         if is_whole:
-            self._rest()
+            self._runtime.rest()
             self._enter("ready")
         else:
             await self._reset(turn)
@@ -605,8 +507,13 @@ class Environment:
             timeout=invocation.timeout,
             exit_status=process.exited.result() if process is not None and process.exited.done() else None,
             flaw=self.blueprint.launch.flaw,
-            extension=self._company.failure if self._company is not None else None,
+            extension=self._failure,
         )
+
+    @property
+    def _failure(self) -> Failure | None:
+        """How an extension failed, if one did."""
+        return self._runtime.company.failure if self._runtime.company is not None else None
 
     def _report(self, invocation: Invocation, answer: Answer, took: float) -> platform_log.Report:
         memory_size, max_memory = self.blueprint.memory_size, self._sandbox.measure()
@@ -616,43 +523,17 @@ class Environment:
         self._teller.ends(invocation, turn, report)
         self._start = Start()
 
-    def _exited(self) -> None:
-        self._turns.resolve("exited")
-
-    def _extension_exited(self, name: str, process: Process) -> None:
-        if self._company is not None:
-            self._company.exited(name, process)
-
-    def _check(self) -> None:
-        """Go on when the runtime and all extensions are ready, or something went wrong with one of them."""
-        if self._company is not None and self._api is not None:
-            state = self._company.state(is_runtime_waiting=self._api.is_waiting)
-            if state is not None:
-                self._turns.resolve(state)
-
     def _enter(self, phase: Phase) -> None:
         if not self._is_retired:  # what was under way then changes nothing any more
             self.phases.move(phase)
 
     async def _reset(self, turn: Turn) -> None:
         """End everything that runs after a failure; /tmp stays."""
-        if self._company is not None and self._company.budget:
-            await self._company.shut_down(self._sandbox, "TIMEOUT" if turn == "timeout" else "FAILURE")
+        await self._runtime.shut_down("TIMEOUT" if turn == "timeout" else "FAILURE")
         self._drop_process()
 
-    def _rest(self) -> None:
-        if self._company is not None:
-            self._company.pause()
-        self._sandbox.rest()
-
     def _drop_process(self) -> None:
-        if self._company is not None:
-            self._company.end()
-            self._company = None
-        self._sandbox.drop()
-        if self._api is not None:
-            self._api.close()
-            self._api = None
+        self._runtime.drop()
         self._is_settling = False
 
     def _since(self, begun: float) -> float:

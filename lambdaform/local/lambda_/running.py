@@ -32,7 +32,7 @@ from lambdaform.local.lambda_.blueprint import Blueprint, LogWriter
 from lambdaform.local.lambda_.busy_poll import BusyPoll
 from lambdaform.local.lambda_.cpu import Shares
 from lambdaform.local.lambda_.endings import Ending, FailedInit, Hurried, Turn
-from lambdaform.local.lambda_.environment import Environment, Initialization
+from lambdaform.local.lambda_.environment import Environment
 from lambdaform.local.lambda_.invocation import Invocation
 from lambdaform.local.lambda_.launching import Launch
 from lambdaform.local.lambda_.pools import (
@@ -46,6 +46,7 @@ from lambdaform.local.lambda_.pools import (
     taken_of,
 )
 from lambdaform.local.lambda_.processes import Spawner
+from lambdaform.local.lambda_.runtime import Initialization
 from lambdaform.local.lambda_.runtime_api import Event
 from lambdaform.local.ports import Clock
 
