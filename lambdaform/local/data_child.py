@@ -100,7 +100,31 @@ def _load(seed: int | None) -> Wsgi:
         pass  # loads what travelling needs
     if seed is not None:
         mock_random.seed(seed)
+    _stream_changes_only()
     return application
+
+
+def _stream_changes_only() -> None:
+    """Have one record in the stream of a table for each change of an item, and none where nothing changes.
+
+    The library has two for an update of an item that is new, of its key and of the whole, and one for a write that
+    leaves an item as it was. https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html
+    """
+    from moto.dynamodb.models.table import StreamShard
+
+    add: Callable[[Any, Any, Any], None] = StreamShard.add
+
+    def add_change(self: Any, old: Any, new: Any) -> None:
+        if old is not None and new is not None and old == new:
+            return
+        add(self, old, new)
+        records = [each.record for each in self.items[-2:]]
+        is_twice = len(records) == 2 and [each["eventName"] for each in records] == ["INSERT", "INSERT"]
+        if is_twice and records[0]["dynamodb"]["Keys"] == records[1]["dynamodb"]["Keys"]:
+            records[1]["dynamodb"]["SequenceNumber"] = records[0]["dynamodb"]["SequenceNumber"]
+            del self.items[-2]
+
+    StreamShard.add = add_change
 
 
 def _keep(*, is_root: bool) -> None:

@@ -186,7 +186,8 @@ class Connection(asyncio.Protocol):
         if not _MEANT.isdisjoint(self._headers):
             self._chunk = None
         announced = self._headers.get("content-length", "")
-        if announced.isdecimal() and int(announced) > LARGEST_BODY:
+        is_first = self._current is None and not self._waiting  # else those before it are answered first
+        if is_first and announced.isdecimal() and int(announced) > LARGEST_BODY:
             self._refuse(413, _TOO_LARGE)  # nobody needs to send it first
             return
         expects = self._headers.pop("expect", "")

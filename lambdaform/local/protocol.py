@@ -47,7 +47,7 @@ QUERY_CODES: Mapping[str, str] = {
 """SQS keeps the error codes of its old query protocol for clients that compare them."""
 
 _FIRST_SECOND = datetime.min.replace(tzinfo=UTC).timestamp()
-_LAST_SECOND = datetime.max.replace(tzinfo=UTC).timestamp()
+_LAST_SECOND = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
 
 
 @attrs.frozen(eq=False)

@@ -253,6 +253,28 @@ def test_a_deleted_version_leaves_nothing_provisioned(aws: Aws, awslambda: Any, 
     provision(awslambda, name, second, 1)
 
 
+@fact("ProvisionedConcurrency", "of several aliases of a version adds up", source=PROVISIONED)
+def test_aliases_that_meet_at_a_version_keep_what_each_has(aws: Aws, awslambda: Any, function: Maker) -> None:
+    name = function(KIND)
+    awslambda.publish_version(FunctionName=name)
+    awslambda.update_function_configuration(FunctionName=name, Timeout=7)
+    awslambda.get_waiter("function_updated_v2").wait(FunctionName=name)
+    awslambda.publish_version(FunctionName=name)
+    for alias, version, count in (("live", "1", 1), ("beta", "2", 2)):
+        awslambda.create_alias(FunctionName=name, Name=alias, FunctionVersion=version)
+        provision(awslambda, name, alias, count)
+
+    def there() -> list[str]:
+        return [each["version"] for each in environments(aws, name)]
+
+    awslambda.update_alias(FunctionName=name, Name="live", FunctionVersion="2")
+    until(lambda: there() == ["2", "2", "2"])
+    awslambda.delete_provisioned_concurrency_config(FunctionName=name, Qualifier="2")  # which has none of its own
+    assert there() == ["2", "2", "2"]
+    awslambda.delete_alias(FunctionName=name, Name="live")
+    assert there() == ["2", "2"]
+
+
 @fact(
     "aliases",
     "what is set for one goes with it",

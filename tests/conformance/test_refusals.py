@@ -14,7 +14,7 @@ import pytest
 
 from tests.conformance.facts import fact
 from tests.conformance.test_broker_mappings import SOURCES
-from tests.local.conftest import ROLE, Aws, Maker, Refusal, refusal, unique, zipped
+from tests.local.conftest import ROLE, Aws, Maker, Refusal, Virtual, own, refusal, unique, zipped
 from tests.patience import PATIENCE
 
 CREATE = "https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html"
@@ -513,6 +513,23 @@ def test_a_moment_to_start_at_is_past(awslambda: Any, function: Maker, stream: s
 
     assert is_refused(found, "StartingPositionTimestamp cannot be in the future.")
     assert made["StartingPosition"] == "AT_TIMESTAMP"
+
+
+def test_a_moment_of_real_time_is_no_future_under_a_virtual_clock(virtual: Virtual) -> None:
+    name, stream = virtual.function(ECHO), unique("stream")
+    kinesis = virtual.aws.client("kinesis")
+    kinesis.create_stream(StreamName=stream, ShardCount=1)
+    moments = (time.time() - 60, own(virtual.aws, "GET", "clock")[1]["now"] - 60)
+
+    for moment in moments:
+        made = virtual.aws.client("lambda").create_event_source_mapping(
+            FunctionName=name,
+            EventSourceArn=f"arn:aws:kinesis:{LEAD}:stream/{stream}",
+            StartingPosition="AT_TIMESTAMP",
+            StartingPositionTimestamp=moment,
+        )
+        virtual.aws.client("lambda").delete_event_source_mapping(UUID=made["UUID"])
+        virtual.advance(1)
 
 
 @fact("UpdateEventSourceMapping", "refuses a function that is fed from that source already", source=MAPPING)

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Generator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attrs
 import pytest
@@ -57,6 +57,48 @@ def bench() -> Generator[Bench]:
 async def tables(data: MotoServices) -> list[str]:
     """The names of all tables."""
     return list((await data.call("dynamodb", "ListTables", {}, region=REGION))["TableNames"])
+
+
+def test_a_stream_has_one_record_for_each_change_of_an_item(bench: Bench) -> None:
+    async def scenario(data: MotoServices) -> list[tuple[str, str | None, str | None]]:
+        stream = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+        made = await data.call("dynamodb", "CreateTable", {**TABLE, "StreamSpecification": stream}, region=REGION)
+
+        async def update(number: str) -> None:
+            values = {"UpdateExpression": "SET n = :n", "ExpressionAttributeValues": {":n": {"N": number}}}
+            params = {"TableName": "orders", "Key": {"id": {"S": "a"}}, **values}
+            await data.call("dynamodb", "UpdateItem", params, region=REGION)
+
+        for number in ("1", "1", "2"):
+            await update(number)
+        for number in ("2", "3"):
+            item = {"TableName": "orders", "Item": {"id": {"S": "a"}, "n": {"N": number}}}
+            await data.call("dynamodb", "PutItem", item, region=REGION)
+        await data.call("dynamodb", "DeleteItem", {"TableName": "orders", "Key": {"id": {"S": "a"}}}, region=REGION)
+        await update("4")
+        arn = made["TableDescription"]["LatestStreamArn"]
+        found = await data.call("dynamodbstreams", "DescribeStream", {"StreamArn": arn}, region=REGION)
+        shard = found["StreamDescription"]["Shards"][0]["ShardId"]
+        place = {"StreamArn": arn, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"}
+        start = await data.call("dynamodbstreams", "GetShardIterator", place, region=REGION)
+        read = await data.call(
+            "dynamodbstreams", "GetRecords", {"ShardIterator": start["ShardIterator"]}, region=REGION
+        )
+
+        def number_in(record: Any, image: str) -> str | None:
+            return record["dynamodb"][image]["n"]["N"] if image in record["dynamodb"] else None
+
+        return [
+            (each["eventName"], number_in(each, "OldImage"), number_in(each, "NewImage")) for each in read["Records"]
+        ]
+
+    assert bench(scenario) == [
+        ("INSERT", None, "1"),
+        ("MODIFY", "1", "2"),
+        ("MODIFY", "2", "3"),
+        ("REMOVE", "3", None),
+        ("INSERT", None, "4"),
+    ]
 
 
 @pytest.mark.parametrize(

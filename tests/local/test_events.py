@@ -225,6 +225,7 @@ def test_a_rule_can_hand_events_on_to_another_bus_and_rings_come_to_an_end(capsy
         ({"Source": ""}, "InvalidArgument"),
         ({"Detail": "text"}, "MalformedDetail"),
         ({"Detail": "[]"}, "MalformedDetail"),
+        ({"Detail": '{"a": "\\ud83d"}'}, "MalformedDetail"),
         ({"Source": "aws.s3"}, "NotAuthorizedForSourceException"),
     ],
 )

@@ -32,15 +32,15 @@ def converse(handler: Handler, talk: Callable[[asyncio.StreamReader, asyncio.Str
     return asyncio.run(run())
 
 
-def send(*pieces: bytes, handler: Handler = echo) -> bytes:
-    """Everything that comes back for some bytes sent, until the server hangs up."""
+def send(*pieces: bytes, handler: Handler = echo, end: bool = False) -> bytes:
+    """Everything that comes back for some bytes sent, until the server hangs up; or the first of it, then the `end`."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(0)
-        return await reader.read()
+        return await (reader.readuntil(b"\r\n\r\n") if end else reader.read())
 
     return converse(handler, talk)
 
@@ -118,6 +118,16 @@ def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent(field: 
 
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert answer.endswith(b"body larger than 536870912 bytes")
+
+
+def test_a_request_that_is_at_work_is_answered_before_one_that_is_too_large() -> None:
+    answer = send(
+        b"GET /first HTTP/1.1\r\nHost: x\r\n\r\n"
+        b"POST /second HTTP/1.1\r\nHost: x\r\nContent-Length: 600000000\r\nConnection: close\r\n\r\n",
+        end=True,
+    )
+
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 def test_a_handler_that_fails_is_answered_500(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any, cast
@@ -17,6 +18,7 @@ from lambdaform.local.sqs.values import Attribute
 
 DELIVERED = ("lambda", "sqs", "sns", "events")
 """The kinds of targets the local AWS delivers to."""
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _SHALLOW, _DEEPER = 500, 100
 """Python reads JSON that it cannot write a few calls further on: from so many brackets on that is tried, with the depth
 that an event and those calls add at most."""
@@ -97,7 +99,10 @@ def event_size(entry: Mapping[str, Any]) -> int:
 
 
 def detail_of(text: str) -> dict[str, Any] | None:
-    """The detail of an entry; None when it is no JSON object, or nested so deeply that no target could be sent it."""
+    """The detail of an entry; None when it is no JSON object, or one that no target could be sent.
+
+    That is when it is nested too deeply, or has half a surrogate pair in a text.
+    """
     try:
         detail: object = json.loads(text)
         if text.count("{") + text.count("[") > _SHALLOW:
@@ -105,6 +110,8 @@ def detail_of(text: str) -> dict[str, Any] | None:
             for _ in range(_DEEPER):
                 written = [written]
             json.dumps(written)
+        if _HALF.search(text):
+            json.dumps(detail, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
     return cast(dict[str, Any], detail) if isinstance(detail, dict) else None

@@ -9,7 +9,7 @@ import attrs
 from lambdaform.local.lambda_.listing import listing
 from lambdaform.local.lambda_.naming import LATEST
 from lambdaform.local.lambda_.plane import Plane, check_revision, conflict, function_missing, invalid
-from lambdaform.local.lambda_.targets import key_of
+from lambdaform.local.lambda_.targets import key_of, provisioned_of
 from lambdaform.local.lambda_.values import Alias, Function
 from lambdaform.local.ports import AwsFault, Call, Json
 
@@ -77,9 +77,8 @@ async def delete_alias(plane: Plane, call: Call) -> Mapping[str, Json]:
     if name in function.aliases:
         version = plane.resolve(function, name)
         rest = {key: alias for key, alias in function.aliases.items() if key != name}
-        plane.store.put(attrs.evolve(function.without(name), aliases=rest))
-        if name in function.provisioned:
-            plane.fleet.release(key_of(function, version))
+        left = plane.store.put(attrs.evolve(function.without(name), aliases=rest))
+        plane.fleet.keep(key_of(function, version), provisioned_of(left, version))
     return {}
 
 

@@ -18,7 +18,8 @@ from lambdaform.local.lambda_.code import LARGEST_UNZIPPED, LARGEST_UPLOAD
 from lambdaform.local.lambda_.listing import listing
 from lambdaform.local.lambda_.naming import LATEST, is_version
 from lambdaform.local.lambda_.plane import Plane, invalid
-from lambdaform.local.lambda_.targets import key_of
+from lambdaform.local.lambda_.running import Key
+from lambdaform.local.lambda_.targets import key_of, provisioned_of
 from lambdaform.local.lambda_.values import Function, Provisioned, Version
 from lambdaform.local.ports import AwsFault, Call, Json
 
@@ -104,8 +105,8 @@ async def delete_provisioned_concurrency_config(plane: Plane, call: Call) -> Map
     """Stop keeping environments ready."""
     function, version, qualifier = _version(plane, call, "delete")
     rest = {key: value for key, value in function.provisioned.items() if key != qualifier}
-    plane.store.put(attrs.evolve(function, provisioned=rest))
-    plane.fleet.release(key_of(function, version))
+    left = plane.store.put(attrs.evolve(function, provisioned=rest))
+    plane.fleet.keep(key_of(function, version), provisioned_of(left, version))
     return {}
 
 
@@ -127,18 +128,24 @@ async def update_alias(plane: Plane, blueprints: Blueprints, call: Call) -> Mapp
     answer = await aliases.update_alias(plane, call)
     function, _ = plane.function(call)
     if before is not None and name in function.provisioned and plane.resolve(function, name) is not before:
-        plane.fleet.release(key_of(function, before))
+        plane.fleet.keep(key_of(function, before), provisioned_of(function, before))
         _provision(plane, blueprints, function, name, function.provisioned[name].requested)
     return answer
 
 
 def provision_all(plane: Plane, blueprints: Blueprints) -> None:
     """Initialise again what is provisioned: environments do not outlive a restored checkpoint."""
+    kept: dict[Key, int] = {}
     for function in list(plane.store.functions.values()):
         for qualifier, config in function.provisioned.items():
-            if config.status == "READY":
-                version = plane.resolve(function, qualifier)
+            if config.status != "FAILED":
+                try:
+                    version = plane.resolve(function, qualifier)
+                except AwsFault:
+                    continue  # of a version that is gone: earlier releases left such ones behind
+                kept[key_of(function, version)] = provisioned_of(function, version)
                 plane.clock.run(_prepare(plane, blueprints, function, version, qualifier, config))
+    plane.fleet.keep_only(kept)  # what came after the checkpoint has gone
 
 
 async def get_account_settings(plane: Plane, call: Call) -> Mapping[str, Json]:
@@ -180,7 +187,8 @@ async def _prepare(
     reason: str | None = "FUNCTION_ERROR_INIT_FAILURE"
     try:
         blueprint = await blueprints.of(function, version)
-        if await plane.fleet.prepare(key_of(function, version), blueprint, config.requested):
+        wanted = provisioned_of(plane.store.functions.get(_place(function), function), version)
+        if await plane.fleet.prepare(key_of(function, version), blueprint, wanted):
             status, reason = "READY", None
     except AwsFault as fault:
         reason = fault.message
@@ -193,7 +201,11 @@ async def _prepare(
         done = Provisioned(config.requested, status, _stamp(plane), reason)
         return attrs.evolve(now, provisioned={**now.provisioned, qualifier: done})
 
-    plane.store.change((function.account, function.region, function.name), change)
+    plane.store.change(_place(function), change)
+
+
+def _place(function: Function) -> tuple[str, str, str]:
+    return function.account, function.region, function.name
 
 
 def _check_other(plane: Plane, function: Function, qualifier: str) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import functools
 import uuid
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -329,6 +329,8 @@ class Fleet:
     async def prepare(self, key: Key, blueprint: Blueprint, count: int) -> bool:
         """Have `count` environments initialised and idle, as provisioned concurrency; False when an INIT fails.
 
+        Raises `OSError` when one cannot be made.
+
         Those there are of them stay, as far as so many are wanted; what is at work beyond that goes when it is done.
         """
         pool = self._pool(key)
@@ -337,16 +339,18 @@ class Fleet:
         there = sum(not may_expire(each) for each in (*pool.idle, *pool.busy))
         fresh = [self._make(key, blueprint, provisioned=True) for _ in range(count - there)]
         pool.initialising += len(fresh)
-        try:
-            results = await asyncio.gather(*(environment.initialise() for environment in fresh))
-        finally:
-            pool.initialising -= len(fresh)
+        tried = (environment.initialise() for environment in fresh)
+        results = await asyncio.gather(*tried, return_exceptions=True)
+        pool.initialising -= len(fresh)
         for environment, succeeded in zip(fresh, results, strict=True):
-            if succeeded and not pool.is_retired:
+            if succeeded is True and not pool.is_retired:
                 pool.idle.append(environment)
             else:
                 environment.retire()
         self._drop_surplus(pool)  # another number may be wanted by now
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
         return all(results)
 
     def _drop_surplus(self, pool: Pool) -> None:
@@ -389,12 +393,17 @@ class Fleet:
         if failure is not None:
             raise RestoreFailed(failure)
 
-    def release(self, key: Key) -> None:
-        """Drop the environments kept by `prepare`; those at work go when they are done."""
+    def keep(self, key: Key, count: int) -> None:
+        """Keep so many at most of the environments made by `prepare`; those at work go when they are done."""
         pool = self._pools.get(key)
         if pool is not None:
-            pool.wanted = 0
+            pool.wanted = count
             self._drop_surplus(pool)
+
+    def keep_only(self, counts: Mapping[Key, int]) -> None:
+        """Keep so many of each version, and none of others."""
+        for key in list(self._pools):
+            self.keep(key, counts.get(key, 0))
 
     def retire(self, is_stale: Callable[[Key], bool], *, at_once: bool = False) -> None:
         """End all environments whose key is stale: idle ones now, busy ones when their event is done.

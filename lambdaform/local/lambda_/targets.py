@@ -48,7 +48,7 @@ class Target:
         for qualifier, config in found.items():
             alias = function.aliases.get(qualifier)
             if config.status == "READY" and (qualifier if alias is None else alias.version) == version.number:
-                ready = config.requested
+                ready += config.requested
         together = sum(each.requested for each in found.values())
         return Limits(reserved=function.reserved_concurrency, provisioned=ready, function_provisioned=together)
 
@@ -56,6 +56,16 @@ class Target:
 def key_of(function: Function, version: Version) -> Key:
     """What the environments of a version are kept under."""
     return Key(function.account, function.region, function.name, version.number, version.generation)
+
+
+def provisioned_of(function: Function, version: Version) -> int:
+    """How many environments are to be kept ready of a version, for itself and for aliases of it together."""
+    found = 0
+    for qualifier, config in function.provisioned.items():
+        alias = function.aliases.get(qualifier)
+        if (qualifier if alias is None else alias.version) == version.number:
+            found += config.requested
+    return found
 
 
 def find_target(plane: Plane, reference: Reference, *, tenant: str | None = None) -> Target:

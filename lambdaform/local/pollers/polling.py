@@ -15,7 +15,7 @@ from lambdaform.local.brokers import Address, Brokers
 from lambdaform.local.clock import Ids
 from lambdaform.local.data import MotoServices
 from lambdaform.local.delivery import Delivery, service_of
-from lambdaform.local.event_sources import BROKERS, Kind, kind_of
+from lambdaform.local.event_sources import BROKERS, kind_of
 from lambdaform.local.lambda_.metrics import Metrics
 from lambdaform.local.pollers import filters
 from lambdaform.local.pollers.brokers import BrokerPoller
@@ -97,7 +97,7 @@ class EventPollers:
             raise invalid("Unrecognized event source.")
         if kind == "sqs":
             self._check_exists(source_arn)
-        check_settings(kind, source_arn, settings, now=self._now(kind))
+        check_settings(kind, source_arn, settings, now=self._now())
         if kind == "sqs":
             self._check_visibility(source_arn, settings, region)
 
@@ -295,9 +295,9 @@ class EventPollers:
             raise AssertionError("bug in lambdaform: a mapping came before the pollers were connected")
         return self._invoker
 
-    def _now(self, kind: Kind) -> float:
-        """What is the present to a source: a real broker's records are of real time, whatever the clock here says."""
-        return max(self._clock.now(), time.time()) if kind in BROKERS else self._clock.now()
+    def _now(self) -> float:
+        """The present, for who names a moment: it may be one of real time, whatever the clock here says."""
+        return max(self._clock.now(), time.time())
 
     def _check_exists(self, arn: str) -> None:
         if self._queues.find(arn) is None:
