@@ -52,6 +52,7 @@ _WARMED = (
     ("iam", None, "Action=ListRoles&Version=2010-05-08"),
     ("sts", None, "Action=GetCallerIdentity&Version=2011-06-15"),
 )
+_LAMBDA = "AWS/Lambda"
 _STATE_MACHINES = "moto.stepfunctions.parser.models"
 """The module of the services that run state machines, called like those that only keep them."""
 _PR_SET_PDEATHSIG = 1
@@ -101,7 +102,59 @@ def _load(seed: int | None) -> Wsgi:
     if seed is not None:
         mock_random.seed(seed)
     _stream_changes_only()
+    _find_metrics()
     return application
+
+
+def _find_metrics() -> None:
+    """Have metrics found by all their dimensions, and listed once.
+
+    The library's GetMetricData does not find those of more than one. Lambda's are put with the most dimensions there
+    are, and stand for those with fewer, as AWS tells them.
+    """
+    import copy
+
+    from moto.cloudwatch.models import CloudWatchBackend, Dimension
+
+    get_data: Callable[..., Any] = CloudWatchBackend.get_metric_data
+
+    def own(datum: Any) -> list[tuple[str, str]]:
+        return [(each.name, each.value) for each in datum.dimensions]
+
+    def get_metric_data(self: Any, queries: list[dict[str, Any]], *args: Any, **named: Any) -> Any:
+        # Each query asks for one dimension that no metric has, and is given what it means under that.
+        asked = copy.deepcopy(queries)
+        found: list[Any] = list(self.get_all_metrics())
+        for number, query in enumerate(asked):
+            if "MetricStat" not in query:
+                continue
+            metric: dict[str, Any] = query["MetricStat"]["Metric"]
+            wanted = {(each["Name"], each["Value"]) for each in metric.get("Dimensions", [])}
+            sign = f"query {number}"
+            metric["Dimensions"] = [{"Name": sign, "Value": sign}]
+            for datum in self.get_all_metrics():
+                if (datum.namespace, datum.name) != (metric["Namespace"], metric["MetricName"]):
+                    continue
+                if wanted <= set(own(datum)) if datum.namespace == _LAMBDA else wanted == set(own(datum)):
+                    found.append(copy.copy(datum))
+                    found[-1].dimensions = [Dimension(sign, sign)]
+        seen = copy.copy(self)
+        seen.get_all_metrics = lambda: found
+        return get_data(seen, asked, *args, **named)
+
+    def get_filtered_metrics(self: Any, metric_name: str, namespace: str, dimensions: list[dict[str, str]]) -> Any:
+        listed = dict[tuple[str, str, tuple[tuple[str, str], ...]], Any]()
+        for datum in self.get_all_metrics():
+            held = datum.dimensions
+            for count in range(len(held) + 1) if datum.namespace == _LAMBDA else (len(held),):
+                shown = copy.copy(datum)
+                shown.dimensions = held[:count]
+                if shown.filter(namespace=namespace, name=metric_name, dimensions=dimensions):
+                    listed.setdefault((shown.namespace, shown.name, tuple(sorted(own(shown)))), shown)
+        return list(listed.values())
+
+    CloudWatchBackend.get_metric_data = get_metric_data
+    CloudWatchBackend.get_filtered_metrics = get_filtered_metrics
 
 
 def _stream_changes_only() -> None:

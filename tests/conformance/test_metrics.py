@@ -85,24 +85,46 @@ def test_what_is_given_up_is_counted(aws: Aws, awslambda: Any, function: Maker) 
     assert total(aws, "AsyncEventsDropped", FunctionName=name) == 1
 
 
-@fact(
-    "ListMetrics",
-    "lists what was counted in AWS/Lambda",
-    here="partly",
-    gap="by the longest set of dimensions only; reading by a shorter one works",
-    source=METRICS,
-)
+@fact("ListMetrics", "lists what was counted in AWS/Lambda once, by each set of dimensions", source=METRICS)
 def test_metrics_are_listed(aws: Aws, awslambda: Any, function: Maker) -> None:
-    name = function(FAILS_ON_DEMAND)
-    awslambda.invoke(FunctionName=name)["Payload"].read()
+    name = function(FAILS_ON_DEMAND, Publish=True)
+    for qualifier in ({}, {}, {"Qualifier": "1"}):
+        awslambda.invoke(FunctionName=name, **qualifier)["Payload"].read()
 
     found = aws.client("cloudwatch").list_metrics(
         Namespace="AWS/Lambda", Dimensions=[{"Name": "FunctionName", "Value": name}]
     )["Metrics"]
 
-    assert {"Invocations", "Errors", "Throttles", "Duration", "ConcurrentExecutions"} == {
-        each["MetricName"] for each in found
-    }
+    counted = ("Invocations", "Errors", "Throttles", "Duration", "ConcurrentExecutions")
+    assert sorted((each["MetricName"], len(each["Dimensions"])) for each in found) == sorted(
+        (metric, dimensions) for metric in counted for dimensions in (1, 2)
+    )
+
+
+@fact("GetMetricData", "finds metrics by each set of dimensions", source=METRICS)
+def test_metrics_are_found_by_queries(aws: Aws, awslambda: Any, function: Maker) -> None:
+    name = function(FAILS_ON_DEMAND, Publish=True)
+    awslambda.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
+    for qualifier in ({}, {"Qualifier": "live"}, {"Qualifier": "live"}):
+        awslambda.invoke(FunctionName=name, **qualifier)["Payload"].read()
+
+    def query(identifier: str, **dimensions: str) -> dict[str, Any]:
+        named = [{"Name": key, "Value": value} for key, value in dimensions.items()]
+        metric = {"Namespace": "AWS/Lambda", "MetricName": "Invocations", "Dimensions": named}
+        return {"Id": identifier, "MetricStat": {"Metric": metric, "Period": 3600, "Stat": "Sum"}}
+
+    now = datetime.datetime.now(datetime.UTC)
+    found = aws.client("cloudwatch").get_metric_data(
+        MetricDataQueries=[
+            query("all", FunctionName=name),
+            query("live", Resource=f"{name}:live", FunctionName=name),
+            query("none", FunctionName=name, Resource=f"{name}:other"),
+        ],
+        StartTime=now - datetime.timedelta(minutes=10),
+        EndTime=now + datetime.timedelta(minutes=10),
+    )["MetricDataResults"]
+
+    assert {each["Id"]: sum(each["Values"]) for each in found} == {"all": 3, "live": 2, "none": 0}
 
 
 @fact(
