@@ -52,7 +52,6 @@ _WARMED = (
     ("iam", None, "Action=ListRoles&Version=2010-05-08"),
     ("sts", None, "Action=GetCallerIdentity&Version=2011-06-15"),
 )
-_LAMBDA = "AWS/Lambda"
 _STATE_MACHINES = "moto.stepfunctions.parser.models"
 """The module of the services that run state machines, called like those that only keep them."""
 _PR_SET_PDEATHSIG = 1
@@ -101,83 +100,8 @@ def _load(seed: int | None) -> Wsgi:
         pass  # loads what travelling needs
     if seed is not None:
         mock_random.seed(seed)
-    _stream_changes_only()
-    _find_metrics()
+    _beside("data_corrections").install()
     return application
-
-
-def _find_metrics() -> None:
-    """Have metrics found by all their dimensions, and listed once.
-
-    The library's GetMetricData does not find those of more than one. Lambda's are put with the most dimensions there
-    are, and stand for those with fewer, as AWS tells them.
-    """
-    import copy
-
-    from moto.cloudwatch.models import CloudWatchBackend, Dimension
-
-    get_data: Callable[..., Any] = CloudWatchBackend.get_metric_data
-
-    def own(datum: Any) -> list[tuple[str, str]]:
-        return [(each.name, each.value) for each in datum.dimensions]
-
-    def get_metric_data(self: Any, queries: list[dict[str, Any]], *args: Any, **named: Any) -> Any:
-        # Each query asks for one dimension that no metric has, and is given what it means under that.
-        asked = copy.deepcopy(queries)
-        found: list[Any] = list(self.get_all_metrics())
-        for number, query in enumerate(asked):
-            if "MetricStat" not in query:
-                continue
-            metric: dict[str, Any] = query["MetricStat"]["Metric"]
-            wanted = {(each["Name"], each["Value"]) for each in metric.get("Dimensions", [])}
-            sign = f"query {number}"
-            metric["Dimensions"] = [{"Name": sign, "Value": sign}]
-            for datum in self.get_all_metrics():
-                if (datum.namespace, datum.name) != (metric["Namespace"], metric["MetricName"]):
-                    continue
-                if wanted <= set(own(datum)) if datum.namespace == _LAMBDA else wanted == set(own(datum)):
-                    found.append(copy.copy(datum))
-                    found[-1].dimensions = [Dimension(sign, sign)]
-        seen = copy.copy(self)
-        seen.get_all_metrics = lambda: found
-        return get_data(seen, asked, *args, **named)
-
-    def get_filtered_metrics(self: Any, metric_name: str, namespace: str, dimensions: list[dict[str, str]]) -> Any:
-        listed = dict[tuple[str, str, tuple[tuple[str, str], ...]], Any]()
-        for datum in self.get_all_metrics():
-            held = datum.dimensions
-            for count in range(len(held) + 1) if datum.namespace == _LAMBDA else (len(held),):
-                shown = copy.copy(datum)
-                shown.dimensions = held[:count]
-                if shown.filter(namespace=namespace, name=metric_name, dimensions=dimensions):
-                    listed.setdefault((shown.namespace, shown.name, tuple(sorted(own(shown)))), shown)
-        return list(listed.values())
-
-    CloudWatchBackend.get_metric_data = get_metric_data
-    CloudWatchBackend.get_filtered_metrics = get_filtered_metrics
-
-
-def _stream_changes_only() -> None:
-    """Have one record in the stream of a table for each change of an item, and none where nothing changes.
-
-    The library has two for an update of an item that is new, of its key and of the whole, and one for a write that
-    leaves an item as it was. https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html
-    """
-    from moto.dynamodb.models.table import StreamShard
-
-    add: Callable[[Any, Any, Any], None] = StreamShard.add
-
-    def add_change(self: Any, old: Any, new: Any) -> None:
-        if old is not None and new is not None and old == new:
-            return
-        add(self, old, new)
-        records = [each.record for each in self.items[-2:]]
-        is_twice = len(records) == 2 and [each["eventName"] for each in records] == ["INSERT", "INSERT"]
-        if is_twice and records[0]["dynamodb"]["Keys"] == records[1]["dynamodb"]["Keys"]:
-            records[1]["dynamodb"]["SequenceNumber"] = records[0]["dynamodb"]["SequenceNumber"]
-            del self.items[-2]
-
-    StreamShard.add = add_change
 
 
 def _keep(*, is_root: bool) -> None:
@@ -244,16 +168,23 @@ def _is_of_state_machines(meta: dict[str, Any]) -> bool:
 
 def _pace(line: _Line, travel: _Travel, *, is_virtual: bool) -> Pace:
     """Let executions of state machines wait by the clock; loaded when first needed, as the library's part for them."""
-    # By its file: beside this one lie modules of ours that are called like some of the standard library.
-    spec = importlib.util.spec_from_file_location("data_waiting", Path(__file__).with_name("data_waiting.py"))
+    module = _beside("data_waiting")
+    pace: Pace = module.Pace(line.tell, travel.catch_up, one_at_a_time=is_virtual)
+    module.install(pace)
+    return pace
+
+
+def _beside(name: str) -> Any:
+    """A module of ours, by its file: beside this one lie some that are called like those of the standard library."""
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    pace: Pace = module.Pace(line.tell, travel.catch_up, one_at_a_time=is_virtual)
-    module.install(pace)
-    return pace
+    return module
 
 
 def _abort_executions() -> None:
@@ -294,7 +225,7 @@ def _answer(application: Wsgi, meta: dict[str, Any], body: bytes) -> tuple[dict[
         if close is not None:
             close()
     except Exception as error:  # noqa: BLE001  one request the library cannot answer must not end the others
-        missing = _missing(error, meta["headers"])
+        missing: str | None = _beside("data_corrections").missing(error, meta["headers"])
         if missing is None:
             import traceback
 
@@ -304,20 +235,6 @@ def _answer(application: Wsgi, meta: dict[str, Any], body: bytes) -> tuple[dict[
         return {"status": status, "headers": [("content-type", "application/json")]}, text.encode()
     status, headers = started[-1]
     return {"status": int(status.split(" ", 1)[0]), "headers": headers}, content
-
-
-def _missing(error: Exception, headers: dict[str, str]) -> str | None:
-    """What it is that the library does not have, if that is what an error says."""
-    from botocore.model import OperationNotFoundError
-    from moto.backends import get_service_from_url
-
-    if isinstance(error, (NotImplementedError, OperationNotFoundError)):
-        return f"the local AWS does not have this operation ({error}); nothing was done"
-    scope = next((value for name, value in headers.items() if name.lower() == "authorization"), "").split(",")[0]
-    parts = scope.rpartition("Credential=")[2].split("/")
-    if len(parts) == 5 and get_service_from_url(f"https://{parts[3]}.{parts[2]}.amazonaws.com") is None:
-        return f"the local AWS does not have the service {parts[3]!r}; nothing was done"
-    return None
 
 
 def _environ(meta: dict[str, Any], body: bytes) -> dict[str, Any]:
