@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,14 @@ while true; do
   URL="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/$ID/response"
   MODE='Lambda-Runtime-Function-Response-Mode: streaming'
   (printf half; sleep 1) | timeout -s KILL 0.2 curl -sS -H "$MODE" -T - -X POST "$URL" >&2
+done
+"""
+LATE = r"""#!/bin/sh
+while true; do
+  curl -sS -D /tmp/head "http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/next" >&2
+  ID=$(grep -i request-id /tmp/head | tr -d '[:space:]' | cut -d: -f2)
+  curl -sS -X POST "http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/$ID/response" -d '"early"' >&2
+  sleep 2
 done
 """
 TWICE = "import {imports}\ndef handler(event, context):\n    if event.get('well'):\n        return 'well'\n    {body}\n"
@@ -164,6 +173,23 @@ def test_half_a_streamed_answer_is_an_error(awslambda: Any) -> None:
 
     assert [each["errorType"] for each in found] == ["Runtime.TruncatedResponse"] * 2
     assert found[0]["errorMessage"].endswith("Error: Runtime closed the connection before its response was complete")
+
+
+@fact(
+    "INVOKE",
+    "lasts until the runtime asks for its next event, and so do Duration and the timeout",
+    here="partly",
+    gap="where no extension is registered it ends with the answer",
+    source=LIFECYCLE,
+)
+def test_work_after_the_answer_is_not_part_of_the_invocation(awslambda: Any) -> None:
+    name = made(awslambda, "provided.al2023", "any.thing", packed({"bootstrap": LATE}, executable=True))
+
+    log = base64.b64decode(awslambda.invoke(FunctionName=name, LogType="Tail")["LogResult"]).decode()
+
+    duration = re.search(r"\tDuration: ([0-9.]+) ms", log)
+    assert duration is not None
+    assert float(duration[1]) < 2000
 
 
 @fact(
