@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.ht
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 from typing import Any
@@ -18,6 +19,7 @@ from tests.local.conftest import ROLE, Aws, Maker, payload, unique, zipped
 from tests.patience import PATIENCE
 
 STREAMING = "https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html"
+CLIENT = "https://github.com/aws/aws-lambda-nodejs-runtime-interface-client"
 pytestmark = pytest.mark.skipif(node() is None, reason="no Node.js on this machine")
 
 SLOWLY = """
@@ -47,13 +49,16 @@ exports.handler = awslambda.streamifyResponse(async (event, stream) => {
 """
 
 
-def made(awslambda: Any, source: str) -> str:
+def made(awslambda: Any, source: str, **settings: Any) -> str:
     name = unique()
     code = {"ZipFile": zipped({"index.js": source})}
-    awslambda.create_function(
-        FunctionName=name, Runtime="nodejs22.x", Handler="index.handler", Role=ROLE, Code=code, Timeout=10
-    )
+    settings = {"Runtime": "nodejs22.x", "Timeout": 10, **settings}
+    awslambda.create_function(FunctionName=name, Handler="index.handler", Role=ROLE, Code=code, **settings)
     return name
+
+
+def streaming(body: str) -> str:
+    return f"exports.handler = awslambda.streamifyResponse(async (event, stream) => {{ {body} }});"
 
 
 def url_of(awslambda: Any, name: str) -> str:
@@ -104,6 +109,74 @@ def test_a_break_in_mid_stream_is_told_at_the_end(awslambda: Any) -> None:
     assert events[0]["PayloadChunk"]["Payload"] == b"half"
     assert complete["ErrorCode"] == "RangeError"
     assert json.loads(complete["ErrorDetails"])["errorMessage"] == "broken"
+
+
+@fact("awslambda.streamifyResponse", "a handler that is not async fails", source=CLIENT)
+@pytest.mark.parametrize(("runtime", "kind"), [("nodejs22.x", "string"), ("nodejs24.x", "Error")])
+def test_a_streaming_handler_that_is_not_async_fails(awslambda: Any, runtime: str, kind: str) -> None:
+    source = "exports.handler = awslambda.streamifyResponse((event, stream) => { setTimeout(() => stream.end(), 20) })"
+
+    answer = awslambda.invoke(FunctionName=made(awslambda, source, Runtime=runtime), LogType="Tail")
+
+    error = payload(answer)
+    told = "Streaming does not support non-async handlers."
+    assert (answer["FunctionError"], error["errorType"], error["errorMessage"]) == ("Unhandled", kind, told)
+    assert "\tERROR\tInvoke Error \t{" in base64.b64decode(answer["LogResult"]).decode()
+
+
+@fact("awslambda.streamifyResponse", "what is written and neither text nor bytes is written as JSON", source=CLIENT)
+def test_objects_are_written_as_json(awslambda: Any) -> None:
+    name = made(awslambda, streaming("stream.write({ a: [1] }); stream.write(new Uint8Array([65])); stream.end('!')"))
+
+    assert awslambda.invoke(FunctionName=name)["Payload"].read() == b'{"a":[1]}A!'
+
+
+@fact("awslambda.streamifyResponse", "the content type cannot be set after the first write", source=CLIENT)
+def test_a_content_type_that_comes_late_is_refused(awslambda: Any) -> None:
+    name = made(
+        awslambda,
+        streaming(
+            "stream.setContentType('text/plain'); stream.write('a');"
+            " try { stream.setContentType('text/html') } catch (error) { stream.end(`${error.name} ${error.message}`) }"
+        ),
+    )
+
+    status, headers, pieces = get(url_of(awslambda, name), "/")
+
+    assert (status, headers["Content-Type"]) == (200, "text/plain")
+    assert b"".join(pieces) == b"aRuntime.InvalidStreamingOperation Cannot set content-type, too late."
+
+
+@fact("awslambda.streamifyResponse", "what the handler returns is ignored, with a warning", source=CLIENT)
+def test_what_a_streaming_handler_returns_is_ignored_with_a_warning(awslambda: Any) -> None:
+    name = made(awslambda, streaming("stream.end('a'); return 7"))
+
+    answer = awslambda.invoke(FunctionName=name, LogType="Tail")
+
+    assert answer["Payload"].read() == b"a"
+    assert "\tWARN\tStreaming handlers ignore return values.\n" in base64.b64decode(answer["LogResult"]).decode()
+
+
+@fact("awslambda.streamifyResponse", "what is thrown after the end is logged and not told", source=CLIENT)
+def test_what_is_thrown_after_the_end_is_only_logged(awslambda: Any) -> None:
+    name = made(awslambda, streaming("stream.end('a'); throw new Error('late')"))
+
+    answer = awslambda.invoke(FunctionName=name, LogType="Tail")
+
+    assert (answer.get("FunctionError"), answer["Payload"].read()) == (None, b"a")
+    assert (
+        '\tInvoke Error \t{"errorType":"Error","errorMessage":"late"' in base64.b64decode(answer["LogResult"]).decode()
+    )
+
+
+@fact("awslambda.streamifyResponse", "a stream that is never ended lasts until the timeout", source=CLIENT)
+@pytest.mark.parametrize("body", ["stream.write('half')", "", "await new Promise(() => {})"])
+def test_a_stream_that_is_never_ended_times_out(awslambda: Any, body: str) -> None:
+    name = made(awslambda, streaming(body), Timeout=1)
+
+    [*_, last] = awslambda.invoke_with_response_stream(FunctionName=name)["EventStream"]
+
+    assert last["InvokeComplete"]["ErrorCode"] == "Sandbox.Timedout"
 
 
 @fact("InvokeWithResponseStream", "a function that does not stream answers in one piece", source=STREAMING)

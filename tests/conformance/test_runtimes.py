@@ -24,6 +24,9 @@ from tests.local.conftest import ROLE, Aws, own, payload, refusal, start, stop, 
 
 PYTHON = "https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html"
 NODE = "https://docs.aws.amazon.com/lambda/latest/dg/lambda-nodejs.html"
+NODE_HANDLER = "https://docs.aws.amazon.com/lambda/latest/dg/nodejs-handler.html"
+NODE_CONTEXT = "https://docs.aws.amazon.com/lambda/latest/dg/nodejs-context.html"
+NODE_CLIENT = "https://github.com/aws/aws-lambda-nodejs-runtime-interface-client"
 NODE_LOGS = "https://docs.aws.amazon.com/lambda/latest/dg/nodejs-logging.html"
 RUBY = "https://docs.aws.amazon.com/lambda/latest/dg/ruby-handler.html"
 RUBY_LAYERS = "https://docs.aws.amazon.com/lambda/latest/dg/ruby-layers.html"
@@ -77,6 +80,11 @@ def logged(answer: Mapping[str, Any]) -> str:
     return base64.b64decode(answer["LogResult"]).decode()
 
 
+def records(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a function that logs JSON has logged itself."""
+    return [each for line in logged(answer).splitlines() if "level" in (each := json.loads(line))]
+
+
 @pytest.mark.parametrize("version", OTHERS)
 @fact(
     "python3.12 to python3.14",
@@ -128,6 +136,135 @@ def test_callbacks_are_gone_in_node_24(awslambda: Any) -> None:
     )
 
     assert payload(awslambda.invoke(FunctionName=name))["errorType"] == "Runtime.CallbackHandlerDeprecated"
+
+
+def busy(call: str) -> str:
+    """A handler that calls back while more than its time is left to do."""
+    return f"exports.handler = (event, context, callback) => {{ setTimeout(() => {{}}, 60000); {call} }}"
+
+
+@needs_node
+@fact("nodejs", "what context.succeed, fail and done are called with, or an error, is answered at once", source=NODE)
+@pytest.mark.parametrize(
+    ("call", "answered"),
+    [
+        ("context.succeed(7)", 7),
+        ("context.done(null, 7)", 7),
+        ("context.fail('no')", "no"),
+        ("context.fail()", "handled"),
+        ("context.done('no')", "no"),
+        ("callback('no')", "no"),
+        ("context.callbackWaitsForEmptyEventLoop = false; callback(null, 7)", 7),
+    ],
+)
+def test_calling_back_answers_at_once(awslambda: Any, call: str, answered: Any) -> None:
+    answer = payload(awslambda.invoke(FunctionName=javascript(awslambda, busy(call))))
+
+    assert (answer if answered == 7 else answer["errorMessage"]) == answered
+
+
+@needs_node
+@fact("callbackWaitsForEmptyEventLoop", "the answer of callback waits for what is left to do", source=NODE_CONTEXT)
+def test_a_callbacks_answer_waits_for_what_is_left_to_do(awslambda: Any) -> None:
+    source = (
+        "exports.handler = (event, context, callback) => {"
+        " const seen = []; callback(null, seen); setTimeout(() => seen.push('late'), 20) }"
+    )
+
+    assert payload(awslambda.invoke(FunctionName=javascript(awslambda, source))) == ["late"]
+
+
+@needs_node
+@fact("nodejs", "of several calls back the first one counts", source=NODE_CLIENT)
+@pytest.mark.parametrize(
+    "body",
+    [
+        "context.succeed(1); context.fail('x'); callback(null, 2)",
+        "callback(null, 1); context.succeed(2); throw new Error('x')",
+        "callback(null, 1); return Promise.resolve(2)",
+    ],
+)
+def test_the_first_call_back_counts(awslambda: Any, body: str) -> None:
+    name = javascript(awslambda, f"exports.handler = (event, context, callback) => {{ {body} }}")
+
+    assert [payload(awslambda.invoke(FunctionName=name)) for _ in range(2)] == [1, 1]
+
+
+@needs_node
+@fact("nodejs", "an async handler with nothing left to do that never settles is Runtime.NodeJsExit", source=NODE_CLIENT)
+def test_a_promise_that_never_settles_is_an_error_and_the_process_goes_on(awslambda: Any) -> None:
+    name = javascript(
+        awslambda,
+        "let count = 0; exports.handler = async (event) => event.ok ? ++count : await new Promise(() => count++)",
+    )
+
+    answer = awslambda.invoke(FunctionName=name, LogType="Tail")
+    following = payload(awslambda.invoke(FunctionName=name, Payload=b'{"ok": true}'))
+
+    error = payload(answer)
+    assert error["errorType"] == "Runtime.NodeJsExit"
+    assert "most commonly caused by a Promise that was never settled" in error["errorMessage"]
+    assert error["trace"][0] == f"Runtime.NodeJsExit: {error['errorMessage']}"
+    assert '\tERROR\tInvoke Error \t{"errorType":"Runtime.NodeJsExit"' in logged(answer)
+    assert following == 2
+
+
+@needs_node
+@fact("nodejs", "a handler that is not async and has nothing left to do answers null", source=NODE_CLIENT)
+@pytest.mark.parametrize("body", ["", "return new Promise(() => {})"])
+def test_a_handler_that_never_calls_back_answers_null(awslambda: Any, body: str) -> None:
+    name = javascript(awslambda, f"exports.handler = (event, context, callback) => {{ {body} }}")
+
+    answer = awslambda.invoke(FunctionName=name)
+
+    assert (answer.get("FunctionError"), payload(answer)) == (None, None)
+
+
+@needs_node
+@fact(
+    "nodejs",
+    "from Node.js 24 on, what a handler returns is its answer, whether or not it is async",
+    source=NODE_HANDLER,
+)
+def test_a_synchronous_handler_answers_in_node_24(awslambda: Any) -> None:
+    source = "exports.handler = (event, context) => { setTimeout(() => {}, 60000); return Object.keys(context).length }"
+
+    assert payload(awslambda.invoke(FunctionName=javascript(awslambda, source, runtime="nodejs24.x"))) > 0
+
+
+@needs_node
+@fact("nodejs", "from Node.js 24 on, a promise that never settles ends the process", source=NODE_CLIENT)
+def test_a_promise_that_never_settles_ends_the_process_in_node_24(awslambda: Any) -> None:
+    name = javascript(awslambda, "exports.handler = async () => new Promise(() => {})", runtime="nodejs24.x")
+
+    assert payload(awslambda.invoke(FunctionName=name))["errorType"] == "Runtime.ExitError"
+
+
+@needs_node
+@fact("nodejs", "a result that is no JSON fails, by a type of its own from Node.js 24 on", source=NODE_CLIENT)
+@pytest.mark.parametrize(("runtime", "kind"), [("nodejs22.x", "Error"), ("nodejs24.x", "Runtime.JSONStringifyError")])
+@pytest.mark.parametrize("body", ["return 1n", "const a = {}; a.a = a; return a"], ids=["bigint", "circular"])
+def test_a_javascript_result_that_is_no_json_fails(awslambda: Any, body: str, runtime: str, kind: str) -> None:
+    name = javascript(awslambda, f"exports.handler = async () => {{ {body} }}", runtime=runtime)
+
+    answer = awslambda.invoke(FunctionName=name, LogType="Tail")
+    error = payload(answer)
+
+    assert (error["errorType"], error["errorMessage"]) == (kind, "Unable to stringify response body")
+    assert "\tInvoke Error \t{" in logged(answer)
+
+
+@needs_node
+@fact("nodejs", "what an ES module imports in vain is told by Node.js's own error", source=NODE_CLIENT)
+def test_a_missing_import_is_told_by_nodes_own_error(awslambda: Any) -> None:
+    name = javascript(awslambda, "import 'nothing-like-this'; export const handler = async () => 1", file="index.mjs")
+
+    answer = awslambda.invoke(FunctionName=name, LogType="Tail")
+    error = payload(answer)
+
+    told = "Cannot find package 'nothing-like-this' imported from /var/task/index.mjs"
+    assert (error["errorType"], error["errorMessage"]) == ("Error", told)
+    assert '"code":"ERR_MODULE_NOT_FOUND"' in logged(answer)
 
 
 @needs_node
@@ -199,6 +336,109 @@ def test_console_lines_are_json_where_the_function_asks_for_it(awslambda: Any) -
 
     [own] = [line for line in lines if "level" in line]
     assert (own["level"], own["message"]) == ("ERROR", "yes 1")
+
+
+@needs_node
+@fact("nodejs", "JSON logging keeps the kind of what is logged alone", source=NODE_LOGS)
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [("7", 7), ("null", None), ("'a'", "a"), ("[true]", [True]), ("{ a: { b: 1 } }", {"a": {"b": 1}})],
+)
+def test_a_value_logged_alone_keeps_its_kind(awslambda: Any, value: str, message: Any) -> None:
+    source = f"exports.handler = async () => {{ console.log({value}) }}"
+    name = javascript(awslambda, source, LoggingConfig={"LogFormat": "JSON"})
+
+    [record] = records(awslambda.invoke(FunctionName=name, LogType="Tail"))
+
+    assert record["message"] == message
+
+
+@needs_node
+@fact("nodejs", "JSON logging spells errors out, alone, in objects and beside other values", source=NODE_LOGS)
+def test_errors_are_spelled_out_in_json(awslambda: Any) -> None:
+    source = (
+        "class Broken extends TypeError {}\n"
+        "exports.handler = async () => {\n"
+        "  const error = Object.assign(new Broken('bad'), { code: 'E1' });\n"
+        "  console.error(error); console.error({ error }); console.error('a', error);\n"
+        "  const round = {}; round.round = round; console.error(round);\n"
+        "}\n"
+    )
+    name = javascript(awslambda, source, LoggingConfig={"LogFormat": "JSON"})
+
+    alone, inside, beside, circular = records(awslambda.invoke(FunctionName=name, LogType="Tail"))
+
+    error = alone["message"]
+    assert (error["errorType"], error["errorMessage"], error["code"]) == ("Broken", "bad", "E1")
+    assert error["stackTrace"][1].startswith("    at exports.handler (/var/task/index.js:3:")
+    assert inside["message"] == {"error": error}
+    assert beside["message"].startswith("a Broken")
+    assert {key: beside[key] for key in ("errorType", "errorMessage")} == {"errorType": "Broken", "errorMessage": "bad"}
+    assert circular["message"].startswith("<ref *1>")
+
+
+@needs_node
+@fact("TenancyConfig", "context and JSON log lines of nodejs have the tenant", source=NODE_CLIENT)
+def test_javascript_has_the_tenant_in_context_and_log(awslambda: Any) -> None:
+    name = javascript(
+        awslambda,
+        "exports.handler = async (event, context) => { console.log('x'); return context.tenantId }",
+        LoggingConfig={"LogFormat": "JSON"},
+        TenancyConfig={"TenantIsolationMode": "PER_TENANT"},
+    )
+
+    answer = awslambda.invoke(FunctionName=name, TenantId="blue", LogType="Tail")
+
+    assert payload(answer) == "blue"
+    assert [each["tenantId"] for each in records(answer)] == ["blue"]
+
+
+@needs_node
+@fact("nodejs", "errors that fail an event are logged with properties of their own, such as code", source=NODE_CLIENT)
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        ("throw error", "Invoke Error"),
+        (
+            "setImmediate(() => { throw error }); await new Promise((done) => setTimeout(done, 5000))",
+            "Uncaught Exception",
+        ),
+    ],
+    ids=["thrown", "uncaught"],
+)
+def test_errors_are_logged_with_their_own_properties(awslambda: Any, body: str, what: str) -> None:
+    source = (
+        "exports.handler = async () => {"
+        f" const error = Object.assign(new Error('bad'), {{ code: 'E1', more: {{ a: 1 }} }}); {body} }}"
+    )
+
+    text = awslambda.invoke(FunctionName=javascript(awslambda, source), LogType="Tail")
+    lines = awslambda.invoke(
+        FunctionName=javascript(awslambda, source, LoggingConfig={"LogFormat": "JSON"}), LogType="Tail"
+    )
+
+    [found] = re.findall(rf"\tERROR\t{what} \t(.*)", logged(text))
+    error = json.loads(found)
+    assert (list(error), error["more"]) == (["errorType", "errorMessage", "code", "more", "stack"], {"a": 1})
+    [record] = records(lines)
+    assert (record["message"]["code"], record["message"]["more"]) == ("E1", {"a": 1})
+    assert set(payload(text)) == {"errorType", "errorMessage", "trace"}
+
+
+@needs_node
+@fact("nodejs", "a promise that nobody handles is logged with the reason it was rejected for", source=NODE_CLIENT)
+def test_an_unhandled_rejection_is_logged_with_its_reason(awslambda: Any) -> None:
+    name = javascript(
+        awslambda,
+        "exports.handler = async () => { Promise.reject(Object.assign(new Error('x'), { code: 'E1' }));"
+        " await new Promise((done) => setTimeout(done, 5000)) }",
+    )
+
+    log = logged(awslambda.invoke(FunctionName=name, LogType="Tail"))
+
+    [found] = re.findall(r"\tERROR\tUnhandled Promise Rejection \t(.*)", log)
+    reason = json.loads(found)["reason"]
+    assert (reason["errorType"], reason["errorMessage"], reason["code"]) == ("Error", "x", "E1")
 
 
 @needs_node
@@ -336,7 +576,6 @@ def test_a_ruby_handler_answers(awslambda: Any) -> None:
 @fact("ruby", "a handler may be a method of a class, and answer with a stream", source=RUBY)
 def test_a_ruby_handler_may_be_in_a_class(awslambda: Any) -> None:
     source = (
-        "require 'stringio'\n"
         "module Shop\n  class Api\n    def self.run(event:, context:)\n      StringIO.new('raw')\n    end\n  end\nend\n"
     )
     name = in_ruby(awslambda, source, handler="app.Shop::Api.run")

@@ -8,6 +8,7 @@
 require 'json'
 require 'logger'
 require 'net/http'
+require 'stringio'
 
 module Runtime
   PREFIX = '/2018-06-01/runtime'

@@ -8,6 +8,7 @@ import http from "node:http";
 import { createRequire, register } from "node:module";
 import path from "node:path";
 import { Writable } from "node:stream";
+import { finished } from "node:stream/promises";
 import { pathToFileURL } from "node:url";
 import util from "node:util";
 
@@ -18,11 +19,13 @@ const PRELUDE = "application/vnd.awslambda.http-integration-response";
 const MAJOR = Number(/nodejs(\d+)/.exec(process.env.AWS_EXECUTION_ENV ?? "")?.[1] ?? 0);
 const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
 let requestId;
+let tenantId;
 
 class RuntimeFailure extends Error {
   constructor(kind, message) {
     super(message);
-    this.name = kind;
+    Object.defineProperty(this, "name", { value: kind }); // not among the properties that are logged
+    Error.captureStackTrace(this, RuntimeFailure); // anew, as a trace begins with the name of its time
   }
 }
 
@@ -76,39 +79,59 @@ function write(level, values) {
     return;
   }
   const timestamp = new Date().toISOString();
-  let line;
-  if (IS_JSON) {
-    const record = { timestamp, level, requestId };
-    const only = values.length === 1 ? values[0] : undefined;
-    record.message = only !== null && typeof only === "object" && !(only instanceof Error) ? only : util.format(...values);
-    const error = values.find((value) => value instanceof Error);
-    if (error) {
-      Object.assign(record, { errorType: error.name, errorMessage: error.message, stackTrace: described(error).trace });
-    }
-    try {
-      line = JSON.stringify(record);
-    } catch {
-      line = JSON.stringify({ ...record, message: util.format(...values) });
-    }
-  } else {
-    line = `${timestamp}\t${requestId}\t${level}\t${util.format(...values).replaceAll("\n", "\r")}`;
-  }
+  const line = IS_JSON
+    ? object({ timestamp, level, requestId, tenantId }, values)
+    : `${timestamp}\t${requestId}\t${level}\t${util.format(...values).replaceAll("\n", "\r")}`;
   fs.writeSync(1, line + "\n");
+}
+
+function object(record, values) {
+  if (values.length === 1) {
+    try {
+      return JSON.stringify({ ...record, message: values[0] }, spelled);
+    } catch {
+      return JSON.stringify({ ...record, message: util.format(...values) });
+    }
+  }
+  const error = values.find((value) => value instanceof Error);
+  const { errorType, errorMessage, stackTrace } = error ? spelled("", error) : {};
+  return JSON.stringify({ ...record, message: util.format(...values), errorType, errorMessage, stackTrace });
+}
+
+// For `JSON.stringify`, which sees of an error only what it was given, such as `code`. An error has other names in
+// objects than in text, and there it is of its class: a failure of ours is of AWS's class, whose name has no prefix.
+function spelled(key, value) {
+  if (!(value instanceof Error)) {
+    return value;
+  }
+  const { message: errorMessage, code } = value;
+  const trace = typeof value.stack === "string" ? value.stack.split("\n") : value.stack;
+  if (IS_JSON) {
+    const kind = value instanceof RuntimeFailure ? value.name.replace("Runtime.", "") : value.constructor?.name;
+    return { errorType: kind ?? "UnknownError", errorMessage, stackTrace: trace, ...value };
+  }
+  return { errorType: value.name, errorMessage, code, ...value, stack: trace };
 }
 
 for (const [name, level] of Object.entries({
   trace: "TRACE", debug: "DEBUG", log: "INFO", info: "INFO", warn: "WARN", error: "ERROR", fatal: "FATAL",
 })) {
-  console[name] = (...values) => write(level, values);
+  console[name] = (message, ...more) => write(level, [message, ...more]);
 }
 
-function logError(what, error) {
-  const { errorType, errorMessage, trace } = described(error);
+function logError(what, thrown) {
+  const error = thrown instanceof Error ? thrown : new Error(String(thrown));
   if (IS_JSON) {
-    write("ERROR", [{ errorType, errorMessage, stackTrace: trace }]);
-  } else {
-    write("ERROR", [`${what} \t${JSON.stringify({ errorType, errorMessage, stack: trace })}`]);
+    write("ERROR", [error]);
+    return;
   }
+  let text;
+  try {
+    text = JSON.stringify(error, spelled);
+  } catch {
+    text = JSON.stringify(described(error)); // what it was given goes round in circles
+  }
+  write("ERROR", [`${what} \t${text}`]);
 }
 
 // Streaming
@@ -121,8 +144,12 @@ globalThis.awslambda = {
   HttpResponseStream: {
     from(stream, prelude) {
       stream.setContentType(PRELUDE);
-      stream.write(JSON.stringify(prelude));
-      stream.write(Buffer.alloc(8));
+      const head = JSON.stringify(prelude);
+      // Libraries that bring this class along set this too, so it has AWS's name.
+      stream._onBeforeFirstWrite = (write) => {
+        write(head);
+        write(new Uint8Array(8));
+      };
       return stream;
     },
   },
@@ -133,6 +160,7 @@ class ResponseStream extends Writable {
   #kind = "application/octet-stream";
   #request;
   #answered;
+  #isBegun = false;
 
   constructor(tail) {
     super({ highWaterMark: 65536 });
@@ -140,7 +168,28 @@ class ResponseStream extends Writable {
   }
 
   setContentType(kind) {
+    if (this.#isBegun) {
+      throw new RuntimeFailure("Runtime.InvalidStreamingOperation", "Cannot set content-type, too late.");
+    }
     this.#kind = kind;
+  }
+
+  write(piece, ...more) {
+    this.#begin();
+    const isRaw = typeof piece === "string" || piece instanceof Uint8Array;
+    return super.write(isRaw ? piece : JSON.stringify(piece), ...more);
+  }
+
+  end(...given) {
+    this.#begin();
+    return super.end(...given);
+  }
+
+  #begin() {
+    if (!this.#isBegun) {
+      this.#isBegun = true;
+      this._onBeforeFirstWrite?.((piece) => super.write(piece));
+    }
   }
 
   #open() {
@@ -207,7 +256,7 @@ async function load(setting) {
     throw new RuntimeFailure("Runtime.HandlerNotFound", `${setting} is not a function`);
   }
   if (MAJOR >= 24 && found.length >= 3 && found[STREAMING] === undefined) {
-    throw new RuntimeFailure("Runtime.CallbackHandlerDeprecated", "AWS Lambda has removed support for callback-based function handlers starting with Node.js 24. You need to modify this function to use a supported handler signature to use Node.js 24 or later. For more information see https://docs.aws.amazon.com/lambda/latest/dg/nodejs-handler.html.");
+    throw new RuntimeFailure("Runtime.CallbackHandlerDeprecated", "ERROR: AWS Lambda has removed support for callback-based function handlers starting with Node.js 24. You need to modify this function to use a supported handler signature to use Node.js 24 or later. For more information see https://docs.aws.amazon.com/lambda/latest/dg/nodejs-handler.html.");
   }
   return found;
 }
@@ -257,19 +306,19 @@ async function imported(root, name) {
     if (error instanceof SyntaxError) {
       throw new RuntimeFailure("Runtime.UserCodeSyntaxError", String(error));
     }
-    if (error?.code === "MODULE_NOT_FOUND" || error?.code === "ERR_MODULE_NOT_FOUND") {
+    if (error?.code === "MODULE_NOT_FOUND") { // what an ES module imports in vain has another code, and stays as it is
       throw new RuntimeFailure("Runtime.ImportModuleError", String(error));
     }
     throw error;
   }
 }
 
-function contextOf(headers, settle) {
+function contextOf(headers) {
   const deadline = Number(headers["lambda-runtime-deadline-ms"]);
   const parsed = (name) => (headers[name] ? JSON.parse(headers[name]) : undefined);
   const environ = process.env;
   return {
-    callbackWaitsForEmptyEventLoop: true,
+    ...(MAJOR >= 24 ? {} : { callbackWaitsForEmptyEventLoop: true }),
     functionVersion: environ.AWS_LAMBDA_FUNCTION_VERSION,
     functionName: environ.AWS_LAMBDA_FUNCTION_NAME,
     memoryLimitInMB: environ.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
@@ -281,36 +330,65 @@ function contextOf(headers, settle) {
     awsRequestId: headers["lambda-runtime-aws-request-id"],
     tenantId: headers["lambda-runtime-aws-tenant-id"],
     getRemainingTimeInMillis: () => Math.max(0, deadline - Date.now()),
-    ...(MAJOR >= 24 ? {} : {
-      done: settle,
-      fail: (error) => settle(error ?? "handled"),
-      succeed: (result) => settle(null, result),
-    }),
   };
 }
 
-function run(handler, event, headers) {
+function serialised(result) {
+  try {
+    return JSON.stringify(result === undefined ? null : result) ?? "null";
+  } catch {
+    const told = "Unable to stringify response body";
+    throw MAJOR >= 24 ? new RuntimeFailure("Runtime.JSONStringifyError", told) : new Error(told);
+  }
+}
+
+async function run(handler, event, context) {
+  if (MAJOR >= 24) {
+    return serialised(await handler(event, context)); // a promise that never settles lets the process end
+  }
   return new Promise((resolve, reject) => {
-    let context;
-    const settle = (error, result) => {
-      const end = () => (error === undefined || error === null ? resolve(result) : reject(error));
-      if (context.callbackWaitsForEmptyEventLoop) {
+    let isSettled = false;
+    const isError = (error) => error !== undefined && error !== null;
+    const settle = (error, result, isPatient = false) => {
+      if (isSettled) {
+        return; // the first call counts
+      }
+      isSettled = true;
+      waiting = undefined;
+      const end = () => {
+        try {
+          resolve(serialised(result));
+        } catch (failure) {
+          reject(failure);
+        }
+      };
+      if (isError(error)) {
+        reject(error);
+      } else if (isPatient) {
         waiting = end;
-        setImmediate(() => {}); // so that the loop comes to its end once more
       } else {
         end();
       }
     };
-    context = contextOf(headers, settle);
-    waiting = () => resolve(null); // nothing is left to do, and nobody has called back: the answer is null
-    const result = handler(event, context, settle);
-    if (typeof result?.then === "function") {
-      waiting = undefined;
-      result.then(resolve, reject);
+    const callback = (error, result) => settle(error, result, context.callbackWaitsForEmptyEventLoop);
+    const done = (error, result) => settle(error, result);
+    const succeed = (result) => settle(null, result);
+    const fail = (error) => settle(isError(error) ? error : "handled");
+    // Nothing is left to do and nobody has settled: AWS's client takes that for an error of `async` functions only.
+    const isAsync = handler.constructor?.name === "AsyncFunction";
+    waiting = () => settle(isAsync ? new RuntimeFailure("Runtime.NodeJsExit", NEVER_SETTLED) : null, null);
+    try {
+      const result = handler(event, Object.assign(context, { done, fail, succeed }), callback);
+      if (typeof result?.then === "function") {
+        result.then(succeed, fail);
+      }
+    } catch (error) {
+      callback(error);
     }
   });
 }
 
+const NEVER_SETTLED = "The Lambda runtime client detected an unexpected Node.js exit code. This is most commonly caused by a Promise that was never settled. For more information, see https://nodejs.org/docs/latest/api/process.html#exit-codes";
 let waiting;
 process.on("beforeExit", () => {
   const end = waiting;
@@ -318,11 +396,7 @@ process.on("beforeExit", () => {
   end?.();
 });
 
-async function last(what, kind, error, code) {
-  const failure = kind === undefined ? error : new RuntimeFailure(kind, String(error));
-  if (kind !== undefined && error?.stack) {
-    failure.stack = `${kind}: ${failure.message}\n${String(error.stack).split("\n").slice(1).join("\n")}`;
-  }
+async function last(what, failure, code) {
   logError(what, failure);
   try {
     await postError(requestId ? `/invocation/${requestId}/error` : "/init/error", failure);
@@ -330,22 +404,40 @@ async function last(what, kind, error, code) {
     process.exit(code);
   }
 }
-process.on("uncaughtException", (error) => void last("Uncaught Exception", undefined, error, 129));
-process.on("unhandledRejection", (error) =>
-  void last("Unhandled Promise Rejection", "Runtime.UnhandledPromiseRejection", error, 128));
+process.on("uncaughtException", (error) => void last("Uncaught Exception", error, 129));
+process.on("unhandledRejection", (reason, promise) => {
+  const failure = new RuntimeFailure("Runtime.UnhandledPromiseRejection", String(reason));
+  if (reason?.stack) {
+    failure.stack = `${failure.name}: ${failure.message}\n${String(reason.stack).split("\n").slice(1).join("\n")}`;
+  }
+  void last("Unhandled Promise Rejection", Object.assign(failure, { reason, promise }), 128);
+});
 
 async function stream(handler, event, headers, tail) {
   const out = new ResponseStream(`${tail}/response`);
+  const ended = finished(out);
+  ended.catch(() => {}); // looked at below, once the handler is done
+  // AWS's client has its request open from the start: who never ends the stream waits for the function's timeout.
+  const open = setInterval(() => {}, 60_000);
   try {
-    await handler(event, out, contextOf(headers, () => {}));
-    await new Promise((resolve, reject) => {
-      out.on("error", reject);
-      out.on("close", resolve);
-      out.end();
-    });
+    const returned = handler(event, out, contextOf(headers));
+    if (typeof returned?.then !== "function") {
+      const told = "Streaming does not support non-async handlers.";
+      throw MAJOR >= 24 ? new Error(told) : told;
+    }
+    if ((await returned) !== undefined) {
+      console.warn("Streaming handlers ignore return values.");
+    }
+    await ended;
   } catch (error) {
     logError("Invoke Error", error);
-    await (out.isOpen ? out.fail(error) : postError(`${tail}/error`, error));
+    if (out.writableEnded) {
+      await ended; // too late for the caller to hear of it
+    } else {
+      await (out.isOpen ? out.fail(error) : postError(`${tail}/error`, error));
+    }
+  } finally {
+    clearInterval(open);
   }
 }
 
@@ -361,6 +453,7 @@ async function main() {
   for (;;) {
     const { headers, body } = await call("GET", "/invocation/next");
     requestId = headers["lambda-runtime-aws-request-id"];
+    tenantId = headers["lambda-runtime-aws-tenant-id"];
     process.env._X_AMZN_TRACE_ID = headers["lambda-runtime-trace-id"] ?? "";
     const tail = `/invocation/${requestId}`;
     if (handler[STREAMING] !== undefined) {
@@ -369,8 +462,7 @@ async function main() {
     }
     let text;
     try {
-      const result = await run(handler, JSON.parse(body), headers);
-      text = JSON.stringify(result === undefined ? null : result) ?? "null";
+      text = await run(handler, JSON.parse(body), contextOf(headers));
     } catch (error) {
       logError("Invoke Error", error);
       await postError(`${tail}/error`, error);
