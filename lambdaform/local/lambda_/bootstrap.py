@@ -9,6 +9,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 
 from __future__ import annotations
 
+import contextlib
 import decimal
 import http.client
 import importlib
@@ -21,10 +22,21 @@ import time
 import traceback
 import types
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 PREFIX = "/2018-06-01/runtime"
-REQUEST = {"id": ""}
+REQUEST: dict[str, str | None] = {"id": "", "tenant": None}
+SHORT_TIME = "%Y-%m-%dT%H:%M:%SZ"
+FRAME = bytes.fromhex("a55a0003")
+"""What a record of the log begins with, before its length and its time in microseconds."""
+WARNING = (
+    "LAMBDA_WARNING: Unhandled exception. The most likely cause is an issue in the function code. However, in rare "
+    "cases, a Lambda runtime update can cause unexpected function behavior. For functions using managed runtimes, "
+    "runtime updates can be triggered by a function change, or can be applied automatically. To determine if the "
+    "runtime has been updated, check the runtime version in the INIT_START log entry. If this error correlates with a "
+    "change in the runtime version, you may be able to mitigate this error by temporarily rolling back to the previous "
+    "runtime version. For more information, see https://docs.aws.amazon.com/lambda/latest/dg/runtimes-update.html\r"
+)
 
 
 class Failure(Exception):
@@ -77,6 +89,14 @@ class Context:
         """Milliseconds until the function times out, never negative."""
         return max(self._deadline - int(time.time() * 1000), 0)
 
+    def log(self, message: object) -> None:
+        """Write one event into the log, as it is."""
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, Records):
+                handler.log.write(str(message))
+                return
+        sys.stdout.write(str(message))
+
 
 def find_handler(name: str) -> Callable[[Any, Context], Any]:
     """The handler a setting such as `app.handler` names. Raises `Failure`."""
@@ -117,66 +137,146 @@ def describe(error: BaseException, request_id: str) -> dict[str, Any]:
     return {"errorMessage": message, "errorType": kind, "requestId": request_id, "stackTrace": trace}
 
 
-def plain(value: Any) -> Any:
-    """A value JSON does not know as one it does: decimals are numbers."""
-    if isinstance(value, decimal.Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+def to_json(value: Any) -> str:
+    """JSON as AWS's client writes it. Raises `TypeError` or `ValueError` for what there is no JSON for.
+
+    Decimals keep their digits, named tuples are objects, bytes are text.
+    """
+    # Runtimes before python3.12 escape what is not ASCII.
+    is_escaped = os.environ.get("AWS_EXECUTION_ENV", "") in {f"AWS_Lambda_python3.{minor}" for minor in range(12)}
+    simple = json.JSONEncoder(ensure_ascii=is_escaped).encode
+
+    def key(name: Any) -> str:
+        if type(name) is str:
+            return simple(name)
+        if isinstance(name, bytes):
+            name = name.decode()
+        if name is None or isinstance(name, (int, float)):
+            name = simple(name)
+        if not isinstance(name, str):
+            raise TypeError(f"keys must be str, int, float, bool or None, not {type(name).__name__}")
+        return simple(name)
+
+    def written(value: Any, around: tuple[int, ...]) -> str:
+        if type(value) is int:
+            return repr(value)  # for speed alone
+        if isinstance(value, bytes):
+            value = value.decode()
+        if value is None or isinstance(value, (str, int, float)):
+            return simple(value)
+        if isinstance(value, decimal.Decimal):
+            return "NaN" if value.is_nan() else str(value)
+        if id(value) in around:
+            raise ValueError("Circular reference detected")
+        around = (*around, id(value))
+        if not isinstance(value, (list, type)) and callable(getattr(value, "_asdict", None)):
+            value = value._asdict()
+        if isinstance(value, (list, tuple)):
+            entries = cast("Sequence[Any]", value)
+            return "[" + ", ".join([written(each, around) for each in entries]) + "]"
+        if isinstance(value, dict):
+            fields = cast("dict[Any, Any]", value)
+            return "{" + ", ".join([f"{key(name)}: {written(each, around)}" for name, each in fields.items()]) + "}"
+        raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+    return written(value, ())
 
 
-def emit(line: str) -> None:
-    """Write one line of the log."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+class Log:
+    """Where records go: each is one event, line breaks and all, by the descriptor that is there for them."""
+
+    def __init__(self) -> None:
+        self._descriptor: int | None = None
+        named = os.environ.pop("_LAMBDA_TELEMETRY_LOG_FD", None)
+        if named is not None:
+            with contextlib.suppress(OSError, ValueError):  # a wrapper of the runtime may have closed it
+                os.set_inheritable(int(named), False)
+                self._descriptor = int(named)
+
+    def write(self, text: str) -> None:
+        """Write one event. On standard output, where there is no descriptor, its lines end with carriage returns."""
+        if self._descriptor is None:
+            sys.stdout.write(text.removesuffix("\n").replace("\n", "\r") + "\n")
+            return
+        message = text.encode()
+        time_us = time.time_ns() // 1000
+        data = FRAME + len(message).to_bytes(4, "big") + time_us.to_bytes(8, "big") + message
+        while data:
+            data = data[os.write(self._descriptor, data) :]
+
+    def report(self, error: Mapping[str, Any]) -> None:
+        """Write an error."""
+        if os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON":
+            now = time.strftime(SHORT_TIME, time.gmtime())
+            self.write(to_json({"timestamp": now, "level": "ERROR", **error}))
+            return
+        kind, message = error["errorType"], error["errorMessage"]
+        lines = [f"[ERROR] {kind}" + (f": {message}" if message else ""), "Traceback (most recent call last):"]
+        for entry in error["stackTrace"]:
+            for line in entry.splitlines():
+                text = line.lstrip(" ")
+                lines.append("\u00a0" * (len(line) - len(text)) + text)
+        self.write("\n".join(lines))
 
 
-def report(error: Mapping[str, Any]) -> None:
-    """Log an error as one event: carriage returns between its lines, as AWS's client does."""
-    kind, message = error["errorType"], error["errorMessage"]
-    if os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON":
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        emit(json.dumps({"timestamp": now, "level": "ERROR", **error}))
-        return
-    lines = [f"[ERROR] {kind}" + (f": {message}" if message else ""), "Traceback (most recent call last):"]
-    for entry in error["stackTrace"]:
-        for line in entry.splitlines():
-            text = line.lstrip(" ")
-            lines.append("\u00a0" * (len(line) - len(text)) + text)
-    emit("\r".join(lines))
+class Records(logging.Handler):
+    """Hands records on to the log. As with AWS's client, one that cannot be formatted fails where it is made."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self.log = log
+        self.addFilter(self._stamp)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.log.write(self.format(record))
+
+    @staticmethod
+    def _stamp(record: logging.LogRecord) -> bool:
+        record.aws_request_id, record.tenant_id = REQUEST["id"], REQUEST["tenant"]
+        return True
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a record."""
+    """One JSON object a record, with whatever the record has been given beside it."""
+
+    # `taskName`, which newer Pythons have, is not among those that AWS's client knows.
+    KNOWN = {"aws_request_id", "tenant_id", *vars(logging.makeLogRecord({}))} - {"taskName"}
 
     def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
-            "level": record.levelname,
-            "message": record.getMessage(),
+        message: Any = record.msg
+        line: dict[str, Any] = {
+            "timestamp": self.formatTime(record, SHORT_TIME),
+            "level": logging.getLevelName(min(50, max(0, record.levelno)) // 10 * 10),
+            "message": message if isinstance(message, dict) and not record.args else record.getMessage(),
             "logger": record.name,
-            "requestId": REQUEST["id"],
+            "stackTrace": None,
+            "errorType": None,
+            "errorMessage": None,
+            "requestId": record.__dict__.get("aws_request_id"),
+            "location": None,
         }
-        return json.dumps(line)
+        raised: Any = record.exc_info
+        if raised:
+            kind, error, trace = raised
+            line["stackTrace"] = traceback.format_tb(trace)
+            line["errorType"], line["errorMessage"] = kind.__name__, str(error)
+            line["location"] = f"{record.pathname}:{record.funcName}:{record.lineno}"
+        if REQUEST["tenant"] is not None:
+            line["tenantId"] = REQUEST["tenant"]
+        line |= {key: value for key, value in vars(record).items() if key not in self.KNOWN and key not in line}
+        shown = {key: value for key, value in line.items() if value is not None}
+        return json.dumps(shown, ensure_ascii=False, default=str) + "\n"
 
 
-class TextLines(logging.Formatter):
-    """Level, time, request id and message, separated by tabs."""
-
-    converter = staticmethod(time.gmtime)
-
-    def format(self, record: logging.LogRecord) -> str:
-        record.aws_request_id = REQUEST["id"]
-        return super().format(record)
-
-
-def set_up_logging() -> None:
-    """Send records to standard output in the layout of AWS's client."""
-    handler = logging.StreamHandler(sys.stdout)
+def set_up_logging(log: Log) -> None:
+    """Send records to the log in the layout of AWS's client."""
+    logging.Formatter.converter = time.gmtime
+    handler = Records(log)
     if os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON":
         handler.setFormatter(JsonLines())
     else:
-        layout = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s"
-        handler.setFormatter(TextLines(layout, "%Y-%m-%dT%H:%M:%S"))
+        layout = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
+        handler.setFormatter(logging.Formatter(layout, "%Y-%m-%dT%H:%M:%S"))
     root = logging.getLogger()
     level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper()
     if level:
@@ -211,7 +311,7 @@ def main(wait: Callable[[], None] | None = None) -> None:
 
     def fail(path: str, error: BaseException, kind: str, status: int) -> NoReturn:
         description = describe(error, "")
-        report(description)
+        log.report(description)
         post_error(path, description, kind)
         sys.exit(status)
 
@@ -223,16 +323,16 @@ def main(wait: Callable[[], None] | None = None) -> None:
         return dict(answer.headers.items()), answer.read()
 
     def post_error(path: str, error: Mapping[str, Any], kind: str | None = None) -> None:
-        call("POST", path, json.dumps(error), {"Lambda-Runtime-Function-Error-Type": kind or error["errorType"]})
+        call("POST", path, to_json(error).encode(), {"Lambda-Runtime-Function-Error-Type": kind or error["errorType"]})
 
-    set_up_logging()
-    # Runtimes before python3.12 escape what is not ASCII.
-    is_escaped = os.environ.get("AWS_EXECUTION_ENV", "") in {f"AWS_Lambda_python3.{minor}" for minor in range(12)}
+    log = Log()
+    set_up_logging(log)
     try:
         handler = find_handler(os.environ["_HANDLER"])
     except Exception as error:  # noqa: BLE001 - whatever importing raises is the function's failure
+        logging.warning(WARNING)
         description = describe(error, "")
-        report(description)
+        log.report(description)
         post_error("/init/error", description)
         sys.exit(1)
     if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
@@ -251,9 +351,10 @@ def main(wait: Callable[[], None] | None = None) -> None:
             fail("/restore/error", error, "Runtime.AfterRestoreError", 65)
     while True:
         headers, event = call("GET", "/invocation/next")
-        REQUEST["id"] = headers["Lambda-Runtime-Aws-Request-Id"]
+        request_id = headers["Lambda-Runtime-Aws-Request-Id"]
+        REQUEST["id"], REQUEST["tenant"] = request_id, headers.get("Lambda-Runtime-Aws-Tenant-Id")
         os.environ["_X_AMZN_TRACE_ID"] = headers.get("Lambda-Runtime-Trace-Id") or ""
-        path = f"/invocation/{REQUEST['id']}"
+        path = f"/invocation/{request_id}"
         try:
             context = Context(headers)
             try:
@@ -267,12 +368,12 @@ def main(wait: Callable[[], None] | None = None) -> None:
                 body, kind = result, "application/unknown"
             else:
                 try:
-                    body = json.dumps(result, ensure_ascii=is_escaped, default=plain).encode()
-                except (TypeError, ValueError) as error:
+                    body = to_json(result).encode()
+                except Exception as error:  # noqa: BLE001 - an object's own `_asdict` may raise anything
                     raise Failure("Runtime.MarshalError", f"Unable to marshal response: {error}") from None
         except Exception as error:  # noqa: BLE001 - whatever the handler raises is its answer
-            description = describe(error, REQUEST["id"])
-            report(description)
+            description = describe(error, request_id)
+            log.report(description)
             post_error(path + "/error", description)
         else:
             call("POST", path + "/response", body, {"Content-Type": kind})

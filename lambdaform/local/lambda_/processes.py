@@ -417,12 +417,16 @@ class Executing:
         arguments = list(order.arguments or client)
         if gate is not None:
             arguments = [sys.executable, "-I", "-S", "-c", _GATE, str(gate), *arguments]
-        process = await self._execute(arguments, order.environ, order.folder, log, gate)
+        environ, shared = dict(order.environ), [gate] if gate is not None else []
+        if environ.get("AWS_EXECUTION_ENV", "").startswith("AWS_Lambda_python"):
+            environ["_LAMBDA_TELEMETRY_LOG_FD"] = str(log)  # where a record of the log is a frame, not lines
+            shared.append(log)
+        process = await self._execute(arguments, environ, order.folder, log, shared)
         process.companions = started
         return process
 
     async def _execute(
-        self, arguments: Sequence[str], environ: Mapping[str, str], folder: str, log: int, gate: int | None = None
+        self, arguments: Sequence[str], environ: Mapping[str, str], folder: str, log: int, shared: Sequence[int] = ()
     ) -> Process:
         child = await asyncio.create_subprocess_exec(
             *arguments,
@@ -432,7 +436,7 @@ class Executing:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            pass_fds=() if gate is None else (gate,),
+            pass_fds=shared,
         )
         process = Process(child.pid)
         self._processes.add(process)

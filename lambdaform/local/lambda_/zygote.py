@@ -25,6 +25,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import functools
 import gc
 import importlib
 import json
@@ -52,6 +53,8 @@ LINKED = ("libstdc++.so.6", "libm.so.6", "libgcc_s.so.1")
 """Libraries that AWS's C extension needs."""
 MOST_DESCRIPTORS = 128
 """Descriptors that come with one order."""
+LOG = 62
+"""Where a Python runtime writes the records of its log, one frame each: another name of standard output."""
 KEPT_FROM = 200
 """Where a child keeps its descriptors for companions, out of the way of 0, 1 and 2."""
 
@@ -335,6 +338,9 @@ def become(order: dict[str, Any], parts: list[str] | None, client: str) -> None:
     if order.get("companions"):
         start_companions(order, in_tree=parts is not None and "pids" in parts)
     os.chdir(order["cwd"])
+    if environ.get("AWS_EXECUTION_ENV", "").startswith("AWS_Lambda_python"):
+        os.dup2(1, LOG, inheritable=bool(order.get("arguments")))
+        os.environ["_LAMBDA_TELEMETRY_LOG_FD"] = str(LOG)  # the runtime client takes it out again
     if order.get("arguments"):
         execute(order["arguments"])
     sys.path[:] = order["path"]
@@ -346,7 +352,7 @@ def become(order: dict[str, Any], parts: list[str] | None, client: str) -> None:
     if client == "own":
         assert own is not None
         await_go(order["gate"])
-        own.main(original.wait if original is not None else None)
+        own.main(functools.partial(await_copy, original) if original is not None else None)
         return
     runtime: Any = importlib.import_module("awslambdaric.lambda_runtime_client")
     bootstrap: Any = importlib.import_module("awslambdaric.bootstrap")
@@ -388,11 +394,19 @@ def load_extension(runtime: Any) -> None:
     runtime.runtime_client = extension
 
 
+def await_copy(original: copying.Original) -> None:
+    """Wait until this process is a copy of the original one, with a log of its own."""
+    with contextlib.suppress(OSError):  # the function's code may have closed it
+        os.close(LOG)
+    original.wait()
+    os.dup2(1, LOG, inheritable=False)
+
+
 def restoring(runtime: Any, original: copying.Original) -> Any:
     """AWS's client for a process that is a snapshot: it goes on in copies, which call an address of their own."""
 
     def restore_next(self: Any) -> None:
-        original.wait()
+        await_copy(original)
         self.lambda_runtime_address = os.environ["AWS_LAMBDA_RUNTIME_API"]
         load_extension(runtime)
         runtime.LambdaRuntimeClient.restore_next(self)
