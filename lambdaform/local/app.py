@@ -48,6 +48,7 @@ from lambdaform.local.lambda_.running import Fleet, Key
 from lambdaform.local.lambda_.service import Lambda
 from lambdaform.local.lambda_.shipped import assemble_runtime, has_aws_client
 from lambdaform.local.lambda_.store import Snapshot, Store
+from lambdaform.local.lambda_.targets import key_of
 from lambdaform.local.lambda_.values import Function, Version
 from lambdaform.local.logs import Logs, LogStore, Subscriptions
 from lambdaform.local.logs.store import Writer
@@ -254,8 +255,7 @@ class LocalAws:
         async def make(function: Function, version: Version, blueprint: Blueprint) -> None:
             if version.is_per_tenant:
                 return  # whose the next one will be is not known
-            key = Key(function.account, function.region, function.name, version.number, version.generation)
-            await self.fleet.make_ahead(key, blueprint)
+            await self.fleet.make_ahead(key_of(function, version), blueprint)
 
         made = Anticipation(find=self.store.functions.get, blueprint=self.blueprints.of, make=make, run=self.clock.run)
         self.plane.settled.tell = lambda key: made.expect(*key, LATEST)

@@ -238,19 +238,18 @@ def test_an_environment_at_work_does_not_outlive_its_configuration(aws: Aws, aws
 @fact("ProvisionedConcurrency", "goes with its version", source=PROVISIONED)
 def test_a_deleted_version_leaves_nothing_provisioned(aws: Aws, awslambda: Any, function: Maker) -> None:
     name = function(KIND)
-    first, second = (str(number) for number in (1, 2))
     awslambda.publish_version(FunctionName=name)
     awslambda.update_function_configuration(FunctionName=name, Timeout=7)
     awslambda.get_waiter("function_updated_v2").wait(FunctionName=name)
     awslambda.publish_version(FunctionName=name)
-    provision(awslambda, name, first, 2)
+    provision(awslambda, name, "1", 2)
 
-    awslambda.delete_function(FunctionName=name, Qualifier=first)
+    awslambda.delete_function(FunctionName=name, Qualifier="1")
 
     assert awslambda.list_provisioned_concurrency_configs(FunctionName=name)["ProvisionedConcurrencyConfigs"] == []
     assert environments(aws, name) == []
     awslambda.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
-    provision(awslambda, name, second, 1)
+    provision(awslambda, name, "2", 1)
 
 
 @fact("ProvisionedConcurrency", "of several aliases of a version adds up", source=PROVISIONED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,8 +89,8 @@ def test_what_comes_to_rest_without_such_a_request_keeps_nobody_awake() -> None:
     assert not loop.is_awake
 
 
-def test_there_is_at_least_a_part_of_a_processor() -> None:
-    assert processors() > 0
+def test_there_is_a_part_of_a_processor_and_no_more_than_the_machine_has() -> None:
+    assert 0 < processors() <= (os.cpu_count() or 1)
 
 
 @pytest.mark.parametrize(

@@ -52,9 +52,14 @@ class Pool:
     """What new environments are restored from, or is just being made; a failure when its INIT failed."""
 
     @property
+    def provisioned(self) -> int:
+        """How many provisioned environments there are."""
+        return sum(not may_expire(each) for each in (*self.idle, *self.busy))
+
+    @property
     def has_surplus(self) -> bool:
-        """Whether there are more provisioned environments than are to be kept."""
-        return sum(not may_expire(each) for each in (*self.idle, *self.busy)) > self.wanted
+        """Whether there are more of those than are to be kept."""
+        return self.provisioned > self.wanted
 
     @property
     def is_of_use(self) -> bool:

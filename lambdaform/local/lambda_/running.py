@@ -329,15 +329,13 @@ class Fleet:
     async def prepare(self, key: Key, blueprint: Blueprint, count: int) -> bool:
         """Have `count` environments initialised and idle, as provisioned concurrency; False when an INIT fails.
 
-        Raises `OSError` when one cannot be made.
-
         Those there are of them stay, as far as so many are wanted; what is at work beyond that goes when it is done.
+        Raises `OSError` when one cannot be made.
         """
         pool = self._pool(key)
         pool.wanted = count
         self._drop_surplus(pool)
-        there = sum(not may_expire(each) for each in (*pool.idle, *pool.busy))
-        fresh = [self._make(key, blueprint, provisioned=True) for _ in range(count - there)]
+        fresh = [self._make(key, blueprint, provisioned=True) for _ in range(count - pool.provisioned)]
         pool.initialising += len(fresh)
         tried = (environment.initialise() for environment in fresh)
         results = await asyncio.gather(*tried, return_exceptions=True)

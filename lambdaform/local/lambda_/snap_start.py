@@ -14,7 +14,7 @@ from lambdaform.local.lambda_ import functions, versions
 from lambdaform.local.lambda_.blueprints import Blueprints, why_not_run
 from lambdaform.local.lambda_.endings import Turn
 from lambdaform.local.lambda_.plane import Plane
-from lambdaform.local.lambda_.running import Key
+from lambdaform.local.lambda_.targets import key_of
 from lambdaform.local.lambda_.values import Function, Version
 from lambdaform.local.ports import AwsFault, Call, Json
 
@@ -73,9 +73,9 @@ async def _take(plane: Plane, blueprints: Blueprints, function: Function, versio
         await plane.clock.sleep(plane.settle_after)
     failure: str | None = None
     if why_not_run(version) is None:  # else that is said by whoever invokes it
-        key = Key(function.account, function.region, function.name, version.number, version.generation)
         try:
-            failed = await plane.fleet.take_snapshot(key, await blueprints.of(function, version))
+            blueprint = await blueprints.of(function, version)
+            failed = await plane.fleet.take_snapshot(key_of(function, version), blueprint)
             if failed is not None:
                 failure = failed.said or REASONS.get(failed.turn, "the function's initialization failed")
         except (AwsFault, OSError) as error:

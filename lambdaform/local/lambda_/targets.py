@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import attrs
 
@@ -14,7 +14,7 @@ from lambdaform.local.lambda_.admission import Limits
 from lambdaform.local.lambda_.naming import LATEST, Reference, is_version
 from lambdaform.local.lambda_.plane import Plane, function_missing
 from lambdaform.local.lambda_.running import Key
-from lambdaform.local.lambda_.values import Alias, Function, Version
+from lambdaform.local.lambda_.values import Alias, Function, Provisioned, Version
 from lambdaform.local.ports import AwsFault
 
 
@@ -42,14 +42,9 @@ class Target:
     @functools.cached_property
     def limits(self) -> Limits:
         """What it may use, besides what the account has left."""
-        function, version = self.function, self.version
-        found = function.provisioned
-        ready = 0
-        for qualifier, config in found.items():
-            alias = function.aliases.get(qualifier)
-            if config.status == "READY" and (qualifier if alias is None else alias.version) == version.number:
-                ready += config.requested
-        together = sum(each.requested for each in found.values())
+        function = self.function
+        ready = sum(each.requested for each in _configs(function, self.version) if each.status == "READY")
+        together = sum(each.requested for each in function.provisioned.values())
         return Limits(reserved=function.reserved_concurrency, provisioned=ready, function_provisioned=together)
 
 
@@ -60,12 +55,14 @@ def key_of(function: Function, version: Version) -> Key:
 
 def provisioned_of(function: Function, version: Version) -> int:
     """How many environments are to be kept ready of a version, for itself and for aliases of it together."""
-    found = 0
+    return sum(each.requested for each in _configs(function, version))
+
+
+def _configs(function: Function, version: Version) -> Iterator[Provisioned]:
     for qualifier, config in function.provisioned.items():
         alias = function.aliases.get(qualifier)
         if (qualifier if alias is None else alias.version) == version.number:
-            found += config.requested
-    return found
+            yield config
 
 
 def find_target(plane: Plane, reference: Reference, *, tenant: str | None = None) -> Target:
